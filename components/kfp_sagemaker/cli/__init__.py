@@ -1,0 +1,1 @@
+"""The `kfp-sagemaker` command."""

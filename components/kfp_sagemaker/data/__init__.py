@@ -1,0 +1,1 @@
+"""Data sets and source archives in S3."""

@@ -1,0 +1,1 @@
+"""Endpoints: deploy, invoke, measure, delete."""

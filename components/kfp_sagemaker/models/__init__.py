@@ -1,0 +1,1 @@
+"""Models, and the archives a multi-model endpoint serves."""

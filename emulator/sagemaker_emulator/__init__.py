@@ -1,0 +1,1 @@
+"""The embedded AWS: a SageMaker API on loopback that really runs jobs and endpoints as local processes."""

@@ -1,0 +1,1 @@
+"""Endpoints: container groups, routing, multi-model memory, metrics."""

@@ -1,0 +1,1 @@
+"""Running containers as local processes: image registry, process groups, folders, logs."""
