@@ -1,0 +1,67 @@
+"""The application: what every operation works on, made once when the emulator starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sagemaker_emulator.aws_access import InternalAws
+from sagemaker_emulator.clock import Clock
+from sagemaker_emulator.settings import Settings
+from sagemaker_emulator.store import Store
+
+if TYPE_CHECKING:
+    from sagemaker_emulator.hosting.hosting import Hosting
+    from sagemaker_emulator.runtime.images import ImageRegistry
+    from sagemaker_emulator.runtime.jobs import Jobs
+
+
+@dataclass
+class App:
+    """The parts an operation reaches through its context.
+
+    Attributes:
+        settings: What the emulator was started with.
+        store: The documents of all resources.
+        clock: The time.
+        aws: boto3 clients into this same emulator.
+        images: Which program an image URI stands for.
+        hosting: The running endpoints.
+        jobs: The running training, processing and transform jobs.
+    """
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    aws: InternalAws
+    images: ImageRegistry = field(init=False)
+    hosting: Hosting = field(init=False)
+    jobs: Jobs = field(init=False)
+
+
+def create_app(settings: Settings, clock: Clock | None = None) -> App:
+    """Open the state of an emulator and make its parts; starts nothing.
+
+    Args:
+        settings: What the emulator was started with.
+        clock: Another source of time, for tests.
+    """
+    # Late imports: these parts take an App.
+    try:
+        from sagemaker_emulator.hosting.hosting import Hosting
+        from sagemaker_emulator.runtime.images import ImageRegistry
+        from sagemaker_emulator.runtime.jobs import Jobs
+    except ModuleNotFoundError:  # until they are all there
+        return _create_core(settings, clock)
+
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    app = App(settings, Store(settings.state_dir / "sagemaker.sqlite"), clock or Clock(), InternalAws(settings))
+    app.images = ImageRegistry()
+    app.hosting = Hosting(app)
+    app.jobs = Jobs(app)
+    return app
+
+
+def _create_core(settings: Settings, clock: Clock | None) -> App:
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    return App(settings, Store(settings.state_dir / "sagemaker.sqlite"), clock or Clock(), InternalAws(settings))
