@@ -10,13 +10,28 @@ For authors of pipelines only. A step never imports this module: in a step's pod
 """
 
 from kfp_sagemaker.data.component import split_dataset, upload_source
+from kfp_sagemaker.endpoints.component import (
+    delete_resources,
+    delete_resources_on_exit,
+    deploy_endpoint,
+    endpoint_metrics,
+    invoke_endpoint,
+)
+from kfp_sagemaker.models.component import create_model, publish_models
 from kfp_sagemaker.processing.component import process
 from kfp_sagemaker.training.component import train
 from kfp_sagemaker.transform.component import batch_transform
 
 __all__ = [
     "batch_transform",
+    "create_model",
+    "delete_resources",
+    "delete_resources_on_exit",
+    "deploy_endpoint",
+    "endpoint_metrics",
+    "invoke_endpoint",
     "process",
+    "publish_models",
     "split_dataset",
     "train",
     "upload_source",

@@ -69,8 +69,8 @@ def deploy_endpoint(
         autoscaling: Scales the instances of each variant by load: `min_capacity`, `max_capacity`,
             `target_invocations_per_instance` (a minute), `scale_in_cooldown_seconds`, `scale_out_cooldown_seconds`,
             `variant_names` (default: all). Empty: a fixed number.
-        deployment_config: AWS's DeploymentConfig for an update as it is: blue/green or rolling, and the alarms that roll
-            it back. Empty: SageMaker's default, all at once.
+        deployment_config: AWS's DeploymentConfig for an update as it is: blue/green or rolling, and the alarms that
+            roll it back. Empty: SageMaker's default, all at once.
         retain_all_variant_properties: Whether an update keeps the endpoint's present instance counts and weights.
         exclude_retained_variant_properties: Of those, the ones taken from the new configuration all the same:
             `DesiredInstanceCount`, `DesiredWeight`, `DataCaptureConfig`.
@@ -178,9 +178,10 @@ def invoke_endpoint(
 
     Args:
         endpoint_name: Name of an endpoint in service.
-        metrics: Requests, failures, requests a second, and the 50th, 90th, 99th percentile and maximum of the latency in
-            milliseconds.
-        rows: The rows: CSV strings or lists of values (sent as CSV), or with `application/json` dicts or lists of values.
+        metrics: Requests, failures, requests a second, and the 50th, 90th, 99th percentile and maximum of the latency
+            in milliseconds.
+        rows: The rows: CSV strings or lists of values (sent as CSV), or with `application/json` dicts or lists of
+            values.
         input_s3_uri: An S3 object with a row a line, in place of `rows`: CSV without header, or JSON lines.
         output_s3_uri: The S3 object to write the predictions to, such as `s3://bucket/run/predictions.jsonl`. Required
             with `input_s3_uri`.
@@ -188,8 +189,8 @@ def invoke_endpoint(
         target_model_pairing: `every` sends each row to each target model; `row` sends the first row to the first target
             model, and so on, and needs as many of one as of the other.
         label_first: Whether the first value of each row is the true value: it is not sent, but written as `label`.
-        content_type: What is sent: `text/csv`, `application/json`, `application/jsonlines`, or any other for `rows` that
-            are strings, which are then sent as they are.
+        content_type: What is sent: `text/csv`, `application/json`, `application/jsonlines`, or any other for `rows`
+            that are strings, which are then sent as they are.
         accept: What the answer shall be. Empty leaves it to the container.
         target_variant: Variant to ask. Empty: by weight.
         target_container_hostname: Container to ask, of a `Direct` pipeline.
@@ -271,7 +272,8 @@ def endpoint_metrics(
         report: A page with the table and the charts.
         metrics: One figure a metric, in the unit CloudWatch gives (latencies in microseconds).
         window_seconds: Length of the window, counted back from `end_time`. Ignored when `start_time` is given.
-        start_time: Start of the window, ISO 8601 such as `2026-01-31T12:00:00Z`. Empty: `window_seconds` before the end.
+        start_time: Start of the window, ISO 8601 such as `2026-01-31T12:00:00Z`. Empty: `window_seconds` before the
+            end.
         end_time: End of the window, ISO 8601. Empty: now, and moved on while the step waits.
         period_seconds: Seconds a point: 1, 5, 10, 30 or a multiple of 60. The window may hold at most 500 points.
         variant_names: Variants to read. Empty: all.
