@@ -1,0 +1,182 @@
+"""The table of long-running AWS resources. Another kind is another row; the loop over them is in ``engine.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ResourceKind:
+    """How to create, describe, stop and list one kind of resource, and how to read its state.
+
+    Paths into a description are dotted (``JobRun.JobRunState``). Console paths and log places are templates
+    over ``name`` and ``region``.
+
+    Attributes:
+        label: What people call it; used in messages.
+        create_operation: The client's method that creates it.
+        describe_operation: The client's method that describes it.
+        stop_operation: The client's method that ends it.
+        list_operation: The client's method that lists them.
+        name_parameter: The parameter that names it, in all of these but the list.
+        arn_path: Its ARN in a description and in the answer to a creation.
+        status_path: Its status in a description.
+        detail_path: A finer status for progress lines; empty when there is none.
+        reason_path: Why it failed.
+        running: Statuses that mean: ask again.
+        succeeded: Statuses that mean: done.
+        failed: Statuses that mean: failed.
+        stopped: Statuses that mean: ended before it was done, by somebody's wish.
+        stopping: Running statuses on the way to ``stopped``; nobody adopts such a one.
+        log_group: The CloudWatch log group.
+        log_stream_prefix: What its log streams' names begin with.
+        console_path: Its page in the AWS console.
+        instance_count: How many instances it has, as far as a description tells: so many log streams are expected.
+        waits_before_logs: Detailed statuses in which there is no log yet.
+        streams_logs: Whether its log is worth showing while all is well; after a failure it always is.
+        numbers_attempts: Whether a failed one's name is spent for good, so that a further attempt takes a suffix.
+        service: botocore's name of the service.
+    """
+
+    label: str
+    create_operation: str
+    describe_operation: str
+    stop_operation: str
+    list_operation: str
+    name_parameter: str
+    arn_path: str
+    status_path: str
+    running: frozenset[str]
+    succeeded: frozenset[str]
+    failed: frozenset[str]
+    stopped: frozenset[str]
+    stopping: frozenset[str]
+    log_group: str
+    log_stream_prefix: str
+    console_path: str
+    instance_count: Callable[[Mapping[str, Any]], int]
+    detail_path: str = ""
+    reason_path: str = "FailureReason"
+    waits_before_logs: frozenset[str] = frozenset()
+    streams_logs: bool = True
+    numbers_attempts: bool = True
+    service: str = "sagemaker"
+
+    @property
+    def ended(self) -> frozenset[str]:
+        """Statuses after which nothing changes by itself."""
+        return self.succeeded | self.failed | self.stopped
+
+
+def look_up(description: Mapping[str, Any], path: str) -> Any:
+    """Value at a dotted path of a description; ``None`` where a part of it is missing."""
+    value: Any = description
+    for part in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
+
+
+def _training_instances(description: Mapping[str, Any]) -> int:
+    resources = description.get("ResourceConfig") or {}
+    groups = resources.get("InstanceGroups") or []
+    return sum(group["InstanceCount"] for group in groups) if groups else resources.get("InstanceCount", 1)
+
+
+# Statuses: the SageMaker API reference, DescribeTrainingJob, DescribeTransformJob and DescribeProcessingJob.
+_RUNNING = frozenset({"InProgress", "Stopping"})
+_SUCCEEDED = frozenset({"Completed"})
+_FAILED = frozenset({"Failed"})
+_STOPPED = frozenset({"Stopped"})
+_STOPPING = frozenset({"Stopping"})
+
+TRAINING_JOB = ResourceKind(
+    label="training job",
+    create_operation="create_training_job",
+    describe_operation="describe_training_job",
+    stop_operation="stop_training_job",
+    list_operation="list_training_jobs",
+    name_parameter="TrainingJobName",
+    arn_path="TrainingJobArn",
+    status_path="TrainingJobStatus",
+    detail_path="SecondaryStatus",
+    running=_RUNNING,
+    succeeded=_SUCCEEDED,
+    failed=_FAILED,
+    stopped=_STOPPED,
+    stopping=_STOPPING,
+    log_group="/aws/sagemaker/TrainingJobs",
+    log_stream_prefix="{name}/",
+    console_path="/sagemaker/home?region={region}#/jobs/{name}",
+    instance_count=_training_instances,
+    waits_before_logs=frozenset({"Starting", "Pending", "LaunchingMLInstances", "PreparingTrainingStack"}),
+)
+
+TRANSFORM_JOB = ResourceKind(
+    label="transform job",
+    create_operation="create_transform_job",
+    describe_operation="describe_transform_job",
+    stop_operation="stop_transform_job",
+    list_operation="list_transform_jobs",
+    name_parameter="TransformJobName",
+    arn_path="TransformJobArn",
+    status_path="TransformJobStatus",
+    running=_RUNNING,
+    succeeded=_SUCCEEDED,
+    failed=_FAILED,
+    stopped=_STOPPED,
+    stopping=_STOPPING,
+    log_group="/aws/sagemaker/TransformJobs",
+    log_stream_prefix="{name}/",
+    console_path="/sagemaker/home?region={region}#/transform-jobs/{name}",
+    instance_count=lambda description: look_up(description, "TransformResources.InstanceCount") or 1,
+)
+
+PROCESSING_JOB = ResourceKind(
+    label="processing job",
+    create_operation="create_processing_job",
+    describe_operation="describe_processing_job",
+    stop_operation="stop_processing_job",
+    list_operation="list_processing_jobs",
+    name_parameter="ProcessingJobName",
+    arn_path="ProcessingJobArn",
+    status_path="ProcessingJobStatus",
+    running=_RUNNING,
+    succeeded=_SUCCEEDED,
+    failed=_FAILED,
+    stopped=_STOPPED,
+    stopping=_STOPPING,
+    log_group="/aws/sagemaker/ProcessingJobs",
+    log_stream_prefix="{name}/",
+    console_path="/sagemaker/home?region={region}#/processing-jobs/{name}",
+    instance_count=lambda description: look_up(description, "ProcessingResources.ClusterConfig.InstanceCount") or 1,
+)
+
+# Statuses: the SageMaker API reference, DescribeEndpoint. An endpoint has no stop: ending one means deleting it,
+# which frees its name.
+ENDPOINT = ResourceKind(
+    label="endpoint",
+    create_operation="create_endpoint",
+    describe_operation="describe_endpoint",
+    stop_operation="delete_endpoint",
+    list_operation="list_endpoints",
+    name_parameter="EndpointName",
+    arn_path="EndpointArn",
+    status_path="EndpointStatus",
+    running=frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"}),
+    succeeded=frozenset({"InService"}),
+    failed=frozenset({"Failed", "OutOfService", "UpdateRollbackFailed", "Deleting"}),
+    stopped=frozenset(),
+    stopping=frozenset(),
+    log_group="/aws/sagemaker/Endpoints/{name}",
+    log_stream_prefix="",
+    console_path="/sagemaker/home?region={region}#/endpoints/{name}",
+    instance_count=lambda description: max(len(description.get("ProductionVariants") or ()), 1),
+    streams_logs=False,
+    numbers_attempts=False,
+)
+
+KINDS = (TRAINING_JOB, TRANSFORM_JOB, PROCESSING_JOB, ENDPOINT)
