@@ -1,7 +1,7 @@
 """How the emulator itself reaches S3, Logs, CloudWatch and IAM: through its own front door, as the resource's role.
 
-A training job reads its data with the rights of its execution role, exactly as on AWS; with ``--auth`` a role that may
-not read the bucket makes the job fail with the error the real service would give.
+A training job reads its data with the rights of its execution role, exactly as on AWS: with ``--auth`` a role that may
+not read the bucket makes the job fail with the error the real service would give. Without it, everything is root's.
 """
 
 from __future__ import annotations
@@ -14,11 +14,18 @@ from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.settings import Settings
 
 if TYPE_CHECKING:
+    from sagemaker_emulator.ministack import Ministack
     from sagemaker_emulator.operations import Context
 
 ROOT_ACCESS_KEY_ID = "test"
 ROOT_SECRET_ACCESS_KEY = "test"  # noqa: S105 - ministack's well-known root credentials
-_ROLE_ARN = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/[a-zA-Z_0-9+=,.@\-_/]+")
+INTERNAL_USER_AGENT = "sagemaker-emulator-internal"
+"""Marks the emulator's own calls: they are neither delayed nor throttled."""
+SERVICE_PRINCIPAL = "sagemaker.amazonaws.com"
+_SESSION_NAME = "SageMaker"
+_SESSION_SECONDS = 3600
+_MAX_CONNECTIONS = 32
+_ROLE_ARN = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 
 
 class InternalAws:
@@ -30,8 +37,15 @@ class InternalAws:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._ministack: Ministack | None = None
         self._lock = threading.Lock()
+        self._loader: Any = None
+        self._sessions: dict[tuple[str, str], Any] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
+
+    def attach(self, ministack: Ministack) -> None:
+        """Give access to the roles; called once, before the first request."""
+        self._ministack = ministack
 
     def client(self, service: str, region: str, role_arn: str = "") -> Any:
         """Return a blocking client; call it in a thread, never on the event loop, which has to answer it.
@@ -41,18 +55,117 @@ class InternalAws:
             region: The region to sign for.
             role_arn: Whose rights the calls have; empty for the account's root. Matters only with ``--auth``.
         """
-        raise NotImplementedError
+        if not self._settings.auth:
+            role_arn = ""
+        key = service, region, role_arn
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._session(region, role_arn).create_client(
+                    service,
+                    endpoint_url=self._settings.endpoint_url,
+                    config=_client_config(),
+                )
+            return self._clients[key]
 
     def container_credentials(self, region: str, role_arn: str) -> dict[str, str]:
-        """Return the ``AWS_*`` environment of a container that runs as a role: keys, region and endpoint."""
-        raise NotImplementedError
+        """Return the ``AWS_*`` environment of a container that runs as a role: keys, region and endpoint.
+
+        With ``--auth`` the keys are a session of the role; a container that outlives the session's hour needs new ones.
+
+        Args:
+            region: The container's region.
+            role_arn: The execution role.
+        """
+        with self._lock:
+            credentials = self._session(region, role_arn if self._settings.auth else "").get_credentials()
+        frozen = credentials.get_frozen_credentials()
+        environment = {
+            "AWS_ACCESS_KEY_ID": frozen.access_key,
+            "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ENDPOINT_URL": self._settings.endpoint_url,
+        }
+        if frozen.token:
+            environment["AWS_SESSION_TOKEN"] = frozen.token
+        return environment
 
     def check_service_role(self, ctx: Context, role_arn: str) -> None:
-        """Check the role of a new resource: its form; with ``--auth`` that it exists, trusts SageMaker, may be passed.
+        """Check the role of a new resource: its form; with ``--auth`` that it exists and trusts SageMaker.
+
+        That the caller may pass it (``iam:PassRole``) is checked before the operation's handler runs.
+
+        Args:
+            ctx: The call's context.
+            role_arn: The role.
 
         Raises:
-            ValidationException: The role is malformed, missing or cannot be assumed by SageMaker.
-            AccessDenied: The caller lacks ``iam:PassRole`` on it.
+            ValidationException: The role is malformed, missing or does not trust SageMaker.
         """
         if not _ROLE_ARN.fullmatch(role_arn):
             raise ValidationException(f"Invalid role ARN: {role_arn}")
+        if (
+            self._settings.auth
+            and self._ministack
+            and not self._ministack.service_may_assume(role_arn, SERVICE_PRINCIPAL)
+        ):
+            raise ValidationException(
+                f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
+                f"'{SERVICE_PRINCIPAL}' to assume the role."
+            )
+
+    def _session(self, region: str, role_arn: str) -> Any:
+        key = region, role_arn
+        if key not in self._sessions:
+            self._sessions[key] = self._make_session(region, role_arn)
+        return self._sessions[key]
+
+    def _make_session(self, region: str, role_arn: str) -> Any:
+        # Imported when first needed: it is most of the emulator's start-up time.
+        import botocore.credentials
+        import botocore.session
+
+        session: Any = botocore.session.Session()
+        session.set_config_variable("region", region)
+        # One loader for all sessions: it caches the parsed service models.
+        if self._loader is None:
+            self._loader = session.get_component("data_loader")
+        else:
+            session.register_component("data_loader", self._loader)
+        if not role_arn:
+            session.set_credentials(ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY)
+            return session
+        sts = self._session(region, "").create_client(
+            "sts", endpoint_url=self._settings.endpoint_url, config=_client_config()
+        )
+        session._credentials = botocore.credentials.RefreshableCredentials.create_from_metadata(
+            metadata=self._assume(sts, role_arn),
+            refresh_using=lambda: self._assume(sts, role_arn),
+            method="sts-assume-role",
+        )
+        return session
+
+    def _assume(self, sts: Any, role_arn: str) -> dict[str, str]:
+        # STS lets root assume any role a service is trusted with; that SageMaker is trusted is checked here.
+        if self._ministack and not self._ministack.service_may_assume(role_arn, SERVICE_PRINCIPAL):
+            raise PermissionError(f"{SERVICE_PRINCIPAL} cannot assume {role_arn}: it is missing or does not trust it")
+        answer = sts.assume_role(RoleArn=role_arn, RoleSessionName=_SESSION_NAME, DurationSeconds=_SESSION_SECONDS)
+        credentials = answer["Credentials"]
+        return {
+            "access_key": credentials["AccessKeyId"],
+            "secret_key": credentials["SecretAccessKey"],
+            "token": credentials["SessionToken"],
+            "expiry_time": credentials["Expiration"].isoformat(),
+        }
+
+
+def _client_config() -> Any:
+    from botocore.config import Config
+
+    return Config(
+        user_agent_extra=INTERNAL_USER_AGENT,
+        max_pool_connections=_MAX_CONNECTIONS,
+        retries={"mode": "standard", "max_attempts": 5},
+        proxies={},  # loopback: never through a proxy the environment names
+        s3={"addressing_style": "path"},
+    )

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 Document = dict[str, Any]
+# Named here because Store.list hides the type inside the class.
+Documents = list[Document]
+NamedDocuments = list[tuple[str, str, Document]]
 
 
 class Store:
@@ -69,12 +72,12 @@ class Store:
             del self._documents[kind, region][name]
             return True
 
-    def list(self, kind: str, region: str) -> list[Document]:
+    def list(self, kind: str, region: str) -> Documents:
         """Return copies of all documents of a kind in a region, oldest first."""
         with self._lock:
             return [_copy(document) for document in self._documents.get((kind, region), {}).values()]
 
-    def all(self, kind: str) -> list[tuple[str, str, Document]]:
+    def all(self, kind: str) -> NamedDocuments:
         """Return (region, name, copy of the document) of a kind in every region."""
         with self._lock:
             return [

@@ -1,0 +1,151 @@
+"""Authorisation of SageMaker calls under ``--auth``: which action on which resource, and which roles are passed.
+
+Resources and condition keys are those of the Service Authorization Reference ("Actions, resources, and condition keys
+for Amazon SageMaker"). The evaluation itself (identity policies, boundaries, session policies) is ministack's, the same
+that guards S3 and the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sagemaker_emulator.ministack import Caller, Ministack
+from sagemaker_emulator.operations import Context
+from sagemaker_emulator.service_model import Operation
+
+KEPT_DECISIONS = 10_000
+
+# The parameter that names an operation's resource, and the type in its ARN; the first one present is used.
+_RESOURCE_PARAMETERS = (
+    ("EndpointName", "endpoint"),
+    ("EndpointConfigName", "endpoint-config"),
+    ("ModelName", "model"),
+    ("TrainingJobName", "training-job"),
+    ("ProcessingJobName", "processing-job"),
+    ("TransformJobName", "transform-job"),
+    ("HyperParameterTuningJobName", "hyper-parameter-tuning-job"),
+    ("AutoMLJobName", "automl-job"),
+    ("ModelPackageGroupName", "model-package-group"),
+    ("ModelPackageName", "model-package"),
+    ("MonitoringScheduleName", "monitoring-schedule"),
+    ("PipelineName", "pipeline"),
+    ("InferenceComponentName", "inference-component"),
+)
+# An operation names its own resource first, whatever else its parameters name.
+_OWN_TYPE = re.compile(r"(?:Create|Describe|Update|Delete|Stop|Start|Invoke)(\w+?)(?:V2|Async|WeightsAndCapacities)?$")
+_ROLE_PARAMETERS = ("RoleArn", "ExecutionRoleArn")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedCall:
+    """One evaluated call.
+
+    Attributes:
+        principal_arn: Who called.
+        action: Such as ``sagemaker:CreateModel``.
+        resource_arn: What on.
+        allowed: The decision.
+    """
+
+    principal_arn: str
+    action: str
+    resource_arn: str
+    allowed: bool
+
+
+class Authorizations:
+    """The latest evaluated calls of every service, oldest first; what a least-privilege policy is drawn from."""
+
+    def __init__(self) -> None:
+        self._calls: deque[AuthorizedCall] = deque(maxlen=KEPT_DECISIONS)
+
+    def record(self, principal_arn: str, action: str, resource_arn: str, allowed: bool) -> None:
+        """Add a decision."""
+        self._calls.append(AuthorizedCall(principal_arn, action, resource_arn, allowed))
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return the calls as JSON-ready documents."""
+        return [asdict(call) for call in self._calls]
+
+
+def authorize(ministack: Ministack, caller: Caller, ctx: Context, operation: Operation, params: dict[str, Any]) -> None:
+    """Check that a caller may make a call.
+
+    Args:
+        ministack: The evaluator.
+        caller: Who calls.
+        ctx: The call's context.
+        operation: What is called.
+        params: Its parsed parameters.
+
+    Raises:
+        ApiError: It may not.
+    """
+    namespace = "sagemaker" if operation.service.startswith("sagemaker") else operation.service
+    action = f"{namespace}:{_action_name(operation.name)}"
+    conditions = dict(_condition_keys(params))
+    conditions.update(_resource_tags(ctx, operation, params))
+    ministack.authorize(caller, action, resource_arn(ctx, operation, params), conditions)
+    for name in _ROLE_PARAMETERS:
+        if role_arn := params.get(name):
+            passed_to = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
+            ministack.authorize(caller, "iam:PassRole", role_arn, passed_to)
+
+
+def resource_arn(ctx: Context, operation: Operation, params: dict[str, Any]) -> str:
+    """Return the ARN an operation acts on, ``*`` for lists and searches."""
+    if given := params.get("ResourceArn"):
+        return str(given)
+    match = _OWN_TYPE.match(operation.name)
+    own = f"{match.group(1)}Name" if match else ""
+    for parameter, resource_type in sorted(_RESOURCE_PARAMETERS, key=lambda item: item[0] != own):
+        if name := params.get(parameter):
+            if str(name).startswith("arn:"):
+                return str(name)
+            if operation.name.startswith("List"):
+                break
+            return f"arn:{ctx.partition}:sagemaker:{ctx.region}:{ctx.account_id}:{resource_type}/{name.lower()}"
+    return "*"
+
+
+def _action_name(operation_name: str) -> str:
+    return {"InvokeEndpointWithResponseStream": "InvokeEndpoint"}.get(operation_name, operation_name)
+
+
+def _condition_keys(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for parameter, key in (
+        ("TargetModel", "sagemaker:targetmodel"),
+        ("EnableNetworkIsolation", "sagemaker:networkisolation"),
+        ("EnableInterContainerTrafficEncryption", "sagemaker:intercontainertrafficencryption"),
+        ("KmsKeyId", "sagemaker:volumekmskey"),
+    ):
+        if parameter in params:
+            value = params[parameter]
+            yield key, str(value).lower() if isinstance(value, bool) else value
+    vpc = params.get("VpcConfig") or params.get("NetworkConfig", {}).get("VpcConfig") or {}
+    if vpc:
+        yield "sagemaker:vpcsubnets", vpc.get("Subnets", [])
+        yield "sagemaker:vpcsecuritygroupids", vpc.get("SecurityGroupIds", [])
+    output = params.get("OutputDataConfig") or params.get("TransformOutput") or {}
+    if output.get("KmsKeyId"):
+        yield "sagemaker:outputkmskey", output["KmsKeyId"]
+    resources = params.get("ResourceConfig") or params.get("TransformResources") or {}
+    cluster = params.get("ProcessingResources", {}).get("ClusterConfig", {})
+    variants = params.get("ProductionVariants", [])
+    types = [item["InstanceType"] for item in (resources, cluster, *variants) if item.get("InstanceType")]
+    if types:
+        yield "sagemaker:instancetypes", types
+    if tags := params.get("Tags"):
+        yield "aws:tagkeys", [tag["Key"] for tag in tags]
+        for tag in tags:
+            yield f"aws:requesttag/{tag['Key'].lower()}", tag["Value"]
+
+
+def _resource_tags(ctx: Context, operation: Operation, params: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for tag in (ctx.app.store.get("tags", ctx.region, resource_arn(ctx, operation, params)) or {}).get("Tags", []):
+        yield f"aws:resourcetag/{tag['Key'].lower()}", tag["Value"]
+        yield f"sagemaker:resourcetag/{tag['Key'].lower()}", tag["Value"]
