@@ -99,7 +99,7 @@ def read_bytes(session: Session, uri: str) -> bytes:
     Raises:
         ResourceMissingError: If it does not exist.
     """
-    return b"".join(_chunks(session, uri))
+    return b"".join(read_chunks(session, uri))
 
 
 def write_bytes(session: Session, uri: str, content: bytes, *, content_type: str = "binary/octet-stream") -> None:
@@ -144,7 +144,7 @@ def open_lines(session: Session, uri: str) -> Iterator[str]:
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     rest = ""
-    for chunk in _chunks(session, uri):
+    for chunk in read_chunks(session, uri):
         *lines, rest = (rest + decoder.decode(chunk)).split("\n")
         for line in lines:
             yield line.removesuffix("\r")
@@ -153,8 +153,20 @@ def open_lines(session: Session, uri: str) -> Iterator[str]:
         yield rest.removesuffix("\r")
 
 
-def _chunks(session: Session, uri: str) -> Iterator[bytes]:
-    """An object's bytes, continued with a range request after a broken connection."""
+def read_chunks(session: Session, uri: str) -> Iterator[bytes]:
+    """Read an object piece by piece, continued with a range request after a broken connection.
+
+    Args:
+        session: The step's session.
+        uri: The object.
+
+    Yields:
+        Its bytes, at most a mebibyte at a time.
+
+    Raises:
+        ResourceMissingError: If it does not exist.
+        AwsCallError: If it changed while it was read, or the connection broke for good.
+    """
     bucket, key = parse_uri(uri)
     client = session.client("s3")
     position, length, etag, failures = 0, -1, "", 0

@@ -38,7 +38,7 @@ def split_dataset(
 
     Args:
         input_s3_uri: S3 URI of one CSV object, or of a prefix, all of whose objects together are the data.
-        output_s3_uri: S3 URI prefix; the parts are `train/train.csv`, `validation/validation.csv`, `test/test.csv` below.
+        output_s3_uri: S3 URI prefix; below it `train/train.csv`, `validation/validation.csv`, `test/test.csv`.
         train_fraction: Share of the rows for training, 0 to 1; the three fractions add up to 1.
         validation_fraction: Share of the rows for validation, 0 to 1; 0 writes no such part.
         test_fraction: Share of the rows for testing, 0 to 1; 0 writes no such part.

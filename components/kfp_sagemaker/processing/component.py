@@ -65,10 +65,10 @@ def process(
         image_uri: URI of the container image. Empty when `framework` is given.
         framework: Name of a framework container, such as sklearn; its image is looked up for the region.
         framework_version: Version of `framework`, such as 1.2-1; empty takes its newest version.
-        code_s3_uri: S3 URI of a script, or of a prefix of scripts, for the container to run; empty runs the image's
-            own program.
-        entry_point: With a prefix as `code_s3_uri`, the script below it to run, such as process.py; empty when
-            `code_s3_uri` is the script.
+        code_s3_uri: S3 URI of a script, of a prefix of scripts, or of a .tar.gz of scripts such as `upload_source`
+            returns, for the container to run; empty runs the image's own program.
+        entry_point: The script to run, such as process.py, as a path below the prefix or in the archive; empty when
+            `code_s3_uri` is the script itself.
         container_entrypoint: Replaces the image's entry point; with `code_s3_uri` the command before the script, where
             empty means python3.
         container_arguments: Command line arguments of the program; numbers are written as text.
