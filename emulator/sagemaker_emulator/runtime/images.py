@@ -38,7 +38,7 @@ class Image:
         process: Command of a processing job that names no entry point of its own.
         metric_definitions: What its training log holds, for jobs that define no metrics themselves.
         working_directory: Where the programs start; the container's ``/opt/ml`` when empty.
-        is_builtin: Whether SageMaker provides it, so that its metric definitions appear in DescribeTrainingJob.
+        has_fixed_metrics: Whether a training job may not define metrics of its own.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Image:
     process: tuple[str, ...] = ()
     metric_definitions: MetricDefinitions = ()
     working_directory: str = ""
-    is_builtin: bool = False
+    has_fixed_metrics: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,22 +75,22 @@ class Registration:
         return Image(self.name, self.train, self.serve, self.process, working_directory=self.working_directory)
 
 
-def _builtin(module: str, definitions: MetricDefinitions = ()) -> Image:
+def _builtin(module: str, definitions: MetricDefinitions = (), *, fixed: bool = False) -> Image:
     program = ("python3", "-m", f"sagemaker_emulator.containers.{module}")
     return Image(
         module.replace("_", "-"),
         (*program, "train"),
         (*program, "serve"),
         metric_definitions=definitions,
-        is_builtin=True,
+        has_fixed_metrics=fixed,
     )
 
 
 # Every region's registry has these repositories, under other accounts and hosts.
 _BUILTINS = {
-    "linear-learner": _builtin("linear_learner", metric_definitions.LINEAR_LEARNER),
-    "kmeans": _builtin("kmeans", metric_definitions.KMEANS),
-    "xgboost": _builtin("xgboost", metric_definitions.XGBOOST),
+    "linear-learner": _builtin("linear_learner", metric_definitions.LINEAR_LEARNER, fixed=True),
+    "kmeans": _builtin("kmeans", metric_definitions.KMEANS, fixed=True),
+    "xgboost": _builtin("xgboost", metric_definitions.XGBOOST, fixed=True),
     "sagemaker-xgboost": _builtin("xgboost", metric_definitions.XGBOOST),
     "sagemaker-scikit-learn": _builtin("scikit_learn"),
 }

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from sagemaker_emulator.runtime import namespace
 
@@ -145,7 +145,7 @@ def base_environment() -> dict[str, str]:
 
 
 def end_leftovers(owner: str) -> int:
-    """Kill what a crashed emulator left running.
+    """Kill what a crashed emulator left running; processes this emulator has started are spared.
 
     Args:
         owner: Value of :data:`OWNER_VARIABLE` of its containers: its state folder.
@@ -153,11 +153,14 @@ def end_leftovers(owner: str) -> int:
     Returns:
         How many processes were killed.
     """
-    ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    own_pid = os.getpid()
+    ancestors = {own_pid, *(parent.pid for parent in psutil.Process().parents())}
     count = 0
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid not in ours and process.environ().get(OWNER_VARIABLE) == owner:
+            if process.environ().get(OWNER_VARIABLE) != owner or process.pid in ancestors:
+                continue
+            if own_pid not in (parent.pid for parent in process.parents()):
                 process.kill()
                 count += 1
     return count

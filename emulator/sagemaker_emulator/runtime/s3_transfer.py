@@ -13,12 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 _CONCURRENCY = 8
 _MULTIPART_BYTES = 64 * 1024 * 1024
-_TRANSFER = TransferConfig(multipart_threshold=_MULTIPART_BYTES)
 _HTTPS_URL = re.compile(
     r"https?://(?:(?P<virtual>[a-z0-9][a-z0-9.-]+)\.)?s3(?:[.-](?:dualstack\.)?[a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?/(?P<path>.*)"
 )
@@ -90,6 +88,20 @@ def list_objects(s3: Any, uri: str) -> list[S3Object]:
     except (ClientError, BotoCoreError) as error:
         raise TransferError(f"Unable to list objects under {uri} ({describe_error(error)})") from error
     return objects
+
+
+def holds_objects(s3: Any, uri: str) -> bool:
+    """Return whether any object's key starts with the URI's.
+
+    Raises:
+        TransferError: The bucket is missing or may not be listed.
+    """
+    bucket, prefix = parse_uri(uri)
+    try:
+        answer = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    except (ClientError, BotoCoreError) as error:
+        raise TransferError(f"Unable to list objects under {uri} ({describe_error(error)})") from error
+    return bool(answer.get("KeyCount", len(answer.get("Contents", ()))))
 
 
 def object_exists(s3: Any, uri: str) -> bool:
@@ -220,9 +232,15 @@ def upload_file(s3: Any, path: Path, uri: str, kms_key_id: str = "") -> None:
             with path.open("rb") as body:
                 s3.put_object(Bucket=bucket, Key=key, Body=body, **encryption)
         else:
-            s3.upload_file(str(path), bucket, key, ExtraArgs=encryption, Config=_TRANSFER)
+            # Imported when needed: it takes as long as everything else here.
+            from boto3.s3.transfer import S3Transfer, TransferConfig
+
+            config: Any = TransferConfig(multipart_threshold=_MULTIPART_BYTES)
+            S3Transfer(s3, config).upload_file(str(path), bucket, key, extra_args=encryption)
     except (ClientError, BotoCoreError) as error:
         raise TransferError(f"Unable to upload {uri} ({describe_error(error)})") from error
+    except OSError as error:
+        raise TransferError(f"Unable to read what goes to {uri} ({error})") from error
 
 
 def upload_tree(s3: Any, folder: Path, uri: str, kms_key_id: str = "") -> int:

@@ -1,0 +1,293 @@
+"""Training jobs: create, describe, list, stop, update, delete.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from sagemaker_emulator.api import common, job_operations
+from sagemaker_emulator.errors import ResourceInUse, ValidationException
+from sagemaker_emulator.jobs.training import CHECKPOINT_PATH, KIND, TrainingJob
+from sagemaker_emulator.jobs.training_files import channel_input_mode
+from sagemaker_emulator.operations import Context, operation
+from sagemaker_emulator.runtime.images import ImageRegistry, UnknownImageError
+from sagemaker_emulator.runtime.jobs import JobControl
+
+_DEFAULT_MAX_RUNTIME_SECONDS = 86_400
+
+# Answered as they were asked for. Profiler and debugger settings are kept and have no effect: the emulator starts no
+# profiling containers. Network isolation, VPC and traffic encryption cannot be enforced for local processes.
+_ECHOED = (
+    "HyperParameters",
+    "RoleArn",
+    "InputDataConfig",
+    "VpcConfig",
+    "CheckpointConfig",
+    "DebugHookConfig",
+    "ExperimentConfig",
+    "DebugRuleConfigurations",
+    "TensorBoardOutputConfig",
+    "ProfilerConfig",
+    "ProfilerRuleConfigurations",
+    "Environment",
+    "RetryStrategy",
+    "RemoteDebugConfig",
+    "InfraCheckConfig",
+)
+_SUMMARY = (
+    "TrainingJobName",
+    "TrainingJobArn",
+    "CreationTime",
+    "TrainingEndTime",
+    "LastModifiedTime",
+    "TrainingJobStatus",
+    "SecondaryStatus",
+)
+_NOT_IMPLEMENTED = ("ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig")
+
+
+@operation("CreateTrainingJob")
+async def create_training_job(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """Validate and store the job, and start it."""
+    name, role_arn = params["TrainingJobName"], params["RoleArn"]
+    _check(params)
+    await job_operations.check_role(ctx, role_arn)
+    await asyncio.gather(
+        job_operations.check_output(
+            ctx, role_arn, params["OutputDataConfig"]["S3OutputPath"], "OutputDataConfig.S3OutputPath"
+        ),
+        *(_check_channel(ctx, role_arn, channel) for channel in params.get("InputDataConfig", ())),
+    )
+    arn = common.arn(ctx, KIND, name)
+    now = ctx.app.clock.now()
+    document: dict[str, Any] = {
+        "TrainingJobName": name,
+        "TrainingJobArn": arn,
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Starting",
+        "SecondaryStatusTransitions": [
+            {"Status": "Starting", "StartTime": now, "StatusMessage": "Preparing the instances for training"}
+        ],
+        **{member: params[member] for member in _ECHOED if member in params},
+        "AlgorithmSpecification": _algorithm_specification(params, ctx.app.images),
+        "OutputDataConfig": {"KmsKeyId": "", **params["OutputDataConfig"]},
+        "ResourceConfig": {"VolumeSizeInGB": 0, **params["ResourceConfig"]},
+        "StoppingCondition": {
+            "MaxRuntimeInSeconds": _DEFAULT_MAX_RUNTIME_SECONDS,
+            **params.get("StoppingCondition", {}),
+        },
+        "EnableNetworkIsolation": params.get("EnableNetworkIsolation", False),
+        "EnableInterContainerTrafficEncryption": params.get("EnableInterContainerTrafficEncryption", False),
+        "EnableManagedSpotTraining": params.get("EnableManagedSpotTraining", False),
+        "CreationTime": now,
+        "LastModifiedTime": now,
+    }
+    job_operations.insert_job(ctx, KIND, name, document, params)
+
+    async def run(control: JobControl) -> None:
+        await TrainingJob(ctx.app, ctx.region, name).run(control)
+
+    ctx.app.jobs.start(KIND, ctx.region, name, run)
+    return {"TrainingJobArn": arn}
+
+
+@operation("DescribeTrainingJob")
+async def describe_training_job(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """Answer the job's document."""
+    document = job_operations.require_job(ctx, KIND, params["TrainingJobName"])
+    if warm_pool := _warm_pool_status(ctx, document):
+        document["WarmPoolStatus"] = warm_pool
+    return document
+
+
+@operation("ListTrainingJobs")
+async def list_training_jobs(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """List jobs, the newest first."""
+    jobs = ctx.app.store.list(KIND, ctx.region)
+    if wanted := params.get("WarmPoolStatusEquals"):
+        jobs = [job for job in jobs if _warm_pool_status(ctx, job).get("Status") == wanted]
+
+    def summary(job: dict[str, Any]) -> dict[str, Any]:
+        warm_pool = _warm_pool_status(ctx, job)
+        listed = {member: job[member] for member in _SUMMARY if member in job}
+        return {**listed, "WarmPoolStatus": warm_pool} if warm_pool else listed
+
+    return common.page(
+        jobs,
+        params,
+        name_key="TrainingJobName",
+        status_key="TrainingJobStatus",
+        summary=summary,
+        result_key="TrainingJobSummaries",
+    )
+
+
+@operation("StopTrainingJob")
+async def stop_training_job(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """Have the job's containers end; what is in the model folder is uploaded."""
+    job_operations.request_stop(ctx, KIND, params["TrainingJobName"])
+    return {}
+
+
+@operation("UpdateTrainingJob")
+async def update_training_job(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """Change the profiler's settings, remote debugging or how long the warm pool is kept."""
+    name = params["TrainingJobName"]
+    document = job_operations.require_job(ctx, KIND, name)
+    for member in ("ProfilerConfig", "ProfilerRuleConfigurations", "RemoteDebugConfig"):
+        if member in params:
+            document[member] = params[member]
+    if "ResourceConfig" in params:
+        if not document["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
+            raise ValidationException(
+                "The ResourceConfig can only be updated for a training job that keeps a warm pool "
+                "(KeepAlivePeriodInSeconds)."
+            )
+        document["ResourceConfig"] |= params["ResourceConfig"]
+    document["LastModifiedTime"] = ctx.app.clock.now()
+    ctx.app.store.put(KIND, ctx.region, name, document)
+    return {"TrainingJobArn": document["TrainingJobArn"]}
+
+
+@operation("DeleteTrainingJob")
+async def delete_training_job(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """Forget a job that has ended."""
+    name = params["TrainingJobName"]
+    document = job_operations.require_job(ctx, KIND, name)
+    if document["TrainingJobStatus"] in ("InProgress", "Stopping"):
+        raise ResourceInUse(
+            f"Training job {document['TrainingJobArn']} is {document['TrainingJobStatus']}; stop it first."
+        )
+    ctx.app.store.delete(KIND, ctx.region, name)
+    ctx.app.store.delete("tags", ctx.region, document["TrainingJobArn"])
+    return {}
+
+
+def _check(params: dict[str, Any]) -> None:
+    """Raise what AWS checks across members, and refuse what the emulator does not do."""
+    for member in _NOT_IMPLEMENTED:
+        if member in params:
+            raise ValidationException(f"sagemaker-emulator does not implement {member} of CreateTrainingJob.")
+    algorithm = params.get("AlgorithmSpecification", {})
+    if algorithm.get("AlgorithmName"):
+        raise ValidationException(
+            "sagemaker-emulator does not implement algorithm resources (AlgorithmSpecification.AlgorithmName); "
+            "give a TrainingImage."
+        )
+    if not algorithm.get("TrainingImage"):
+        raise ValidationException(
+            "Either AlgorithmSpecification.TrainingImage or AlgorithmSpecification.AlgorithmName is required."
+        )
+    _check_resources(params.get("ResourceConfig", {}))
+    _check_stopping_condition(params)
+    channels = [channel["ChannelName"] for channel in params.get("InputDataConfig", ())]
+    if len(set(channels)) != len(channels):
+        raise ValidationException(
+            f"Channel names must be unique within a training job; given are {', '.join(channels)}."
+        )
+    for channel in params.get("InputDataConfig", ()):
+        _check_channel_members(params, channel)
+    local_path = params.get("CheckpointConfig", {}).get("LocalPath") or CHECKPOINT_PATH
+    if not local_path.startswith("/opt/ml/"):
+        raise ValidationException(
+            f'CheckpointConfig.LocalPath "{local_path}": sagemaker-emulator only provides folders below /opt/ml.'
+        )
+
+
+def _check_resources(resources: dict[str, Any]) -> None:
+    if resources.get("InstancePreferences") or resources.get("InstancePlacementConfig"):
+        raise ValidationException(
+            "sagemaker-emulator does not implement InstancePreferences and InstancePlacementConfig of ResourceConfig."
+        )
+    if resources.get("InstanceGroups"):
+        if resources.get("InstanceType") or resources.get("InstanceCount"):
+            raise ValidationException(
+                "ResourceConfig has InstanceGroups: InstanceType and InstanceCount must be given in the groups only."
+            )
+    elif not resources.get("InstanceType") or not resources.get("InstanceCount"):
+        raise ValidationException("ResourceConfig requires InstanceType and InstanceCount, or InstanceGroups.")
+
+
+def _check_stopping_condition(params: dict[str, Any]) -> None:
+    stopping = params.get("StoppingCondition", {})
+    max_runtime_seconds = stopping.get("MaxRuntimeInSeconds", _DEFAULT_MAX_RUNTIME_SECONDS)
+    max_wait_seconds = stopping.get("MaxWaitTimeInSeconds")
+    if params.get("EnableManagedSpotTraining"):
+        if max_wait_seconds is None or max_wait_seconds < max_runtime_seconds:
+            raise ValidationException(
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+            )
+    elif max_wait_seconds is not None:
+        raise ValidationException("MaxWaitTimeInSeconds requires EnableManagedSpotTraining to be true.")
+
+
+def _check_channel_members(params: dict[str, Any], channel: dict[str, Any]) -> None:
+    name = channel["ChannelName"]
+    source = channel["DataSource"].get("S3DataSource")
+    if not source:
+        raise ValidationException(
+            f"Channel {name!r}: sagemaker-emulator reads channels from S3 only; DataSource.S3DataSource is missing."
+        )
+    kind = source["S3DataType"]
+    if kind not in ("S3Prefix", "ManifestFile", "AugmentedManifestFile"):
+        raise ValidationException(f"Channel {name!r}: sagemaker-emulator does not implement S3DataType {kind}.")
+    if kind == "AugmentedManifestFile":
+        if channel_input_mode(params, channel) != "Pipe":
+            raise ValidationException(f"Channel {name!r}: an AugmentedManifestFile requires Pipe input mode.")
+        if not source.get("AttributeNames"):
+            raise ValidationException(f"Channel {name!r}: an AugmentedManifestFile requires AttributeNames.")
+    elif source.get("AttributeNames"):
+        raise ValidationException(f"Channel {name!r}: AttributeNames are only valid for an AugmentedManifestFile.")
+    groups = {group["InstanceGroupName"] for group in params["ResourceConfig"].get("InstanceGroups", ())}
+    if unknown := set(source.get("InstanceGroupNames", ())) - groups:
+        raise ValidationException(
+            f"Channel {name!r}: there is no instance group {', '.join(sorted(unknown))} in ResourceConfig."
+        )
+
+
+async def _check_channel(ctx: Context, role_arn: str, channel: dict[str, Any]) -> None:
+    source = channel["DataSource"]["S3DataSource"]
+    await job_operations.check_input(
+        ctx,
+        role_arn,
+        source["S3Uri"],
+        is_object=source["S3DataType"] != "S3Prefix",
+        described_as="input data source",
+    )
+
+
+def _algorithm_specification(params: dict[str, Any], images: ImageRegistry) -> dict[str, Any]:
+    specification = {
+        "EnableSageMakerMetricsTimeSeries": False,
+        "MetricDefinitions": [],
+        **params["AlgorithmSpecification"],
+    }
+    try:
+        image = images.resolve(specification["TrainingImage"])
+    except UnknownImageError:
+        return specification  # the job fails when its image is to be pulled, as on AWS
+    own = [{"Name": name, "Regex": regex} for name, regex in image.metric_definitions]
+    if specification["MetricDefinitions"] and image.has_fixed_metrics:
+        raise ValidationException(
+            "You can't override the metric definitions for Amazon SageMaker algorithms. Please retry the request "
+            "without specifying metric definitions."
+        )
+    specification["MetricDefinitions"] = specification["MetricDefinitions"] or own
+    return specification
+
+
+def _warm_pool_status(ctx: Context, job: dict[str, Any]) -> dict[str, Any]:
+    keep_alive_seconds = job["ResourceConfig"].get("KeepAlivePeriodInSeconds")
+    if not keep_alive_seconds:
+        return {}
+    if job["TrainingJobStatus"] != "Completed":
+        status = "InUse" if job["TrainingJobStatus"] == "InProgress" else "Terminated"
+        return {"Status": status}
+    until = job["TrainingEndTime"] + timedelta(seconds=keep_alive_seconds)
+    if ctx.app.clock.now() < until:
+        return {"Status": "Available"}
+    return {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": keep_alive_seconds}
