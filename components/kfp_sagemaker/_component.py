@@ -73,7 +73,7 @@ def _make_component(face: Callable[..., Any], cache: bool) -> Any:
                     task.caching_options.enable_cache = False
             return spec
 
-    component = dsl.component(face, base_image=RUNTIME_IMAGE, install_kfp_package=False)
+    component: Any = dsl.component(face, base_image=RUNTIME_IMAGE, install_kfp_package=False)
     command = component.component_spec.implementation.container.command
     command[-1] = _without_docstring(command[-1])
     return SagemakerComponent(component_spec=component.component_spec, python_func=component.python_func)

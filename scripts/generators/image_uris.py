@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from scripts.generators.generated import ROOT, Generated
@@ -74,12 +75,9 @@ def sdk_versions(name: str) -> dict[str, list[str]]:
 
 def sdk_uri(name: str, region: str, version: str, instance_type: str | None = None) -> str:
     """The SDK's answer; for Spark, which has several Pythons, that with the newest."""
-    from sagemaker.core import image_uris
-
-    details = _details(name, version)
-    pythons = details.get("py_versions") or [None]
+    pythons: list[str] = _details(name, version).get("py_versions") or []
     return str(
-        image_uris.retrieve(
+        _sdk().retrieve(
             name,
             region,
             version=version or None,
@@ -138,10 +136,18 @@ def _scope(name: str, version: str) -> str:
     )
 
 
+@cache
 def _config(name: str) -> dict[str, Any]:
-    from sagemaker.core.image_uris import config_for_framework
+    return dict(_sdk().config_for_framework(name))
 
-    return dict(config_for_framework(name))
+
+@cache
+def _sdk() -> Any:
+    """The SDK's module, kept from reading botocore's endpoint table anew for each of some thousand answers."""
+    from sagemaker.core import common_utils, image_uris
+
+    common_utils._botocore_resolver = cache(common_utils._botocore_resolver)
+    return image_uris
 
 
 def _details(name: str, version: str) -> dict[str, Any]:
