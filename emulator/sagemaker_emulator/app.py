@@ -56,7 +56,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> App:
 
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = App(settings, Store(settings.state_dir / "sagemaker.sqlite"), clock or Clock(), InternalAws(settings))
-    app.images = ImageRegistry()
+    app.images = ImageRegistry(settings.state_dir / "images.json")
     app.hosting = Hosting(app)
     app.jobs = Jobs(app)
     return app

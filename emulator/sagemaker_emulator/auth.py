@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sagemaker_emulator.api.common import find_by_arn
 from sagemaker_emulator.ministack import Caller, Ministack
 from sagemaker_emulator.operations import Context
 from sagemaker_emulator.service_model import Operation
@@ -89,7 +90,10 @@ def authorize(ministack: Ministack, caller: Caller, ctx: Context, operation: Ope
     action = f"{namespace}:{_action_name(operation.name)}"
     conditions = dict(_condition_keys(params))
     conditions.update(_resource_tags(ctx, operation, params))
-    ministack.authorize(caller, action, resource_arn(ctx, operation, params), conditions)
+    target = resource_arn(ctx, operation, params)
+    ministack.authorize(caller, action, target, conditions)
+    if params.get("Tags") and operation.name.startswith("Create"):
+        ministack.authorize(caller, f"{namespace}:AddTags", target, conditions)
     for name in _ROLE_PARAMETERS:
         if role_arn := params.get(name):
             passed_to = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
@@ -146,6 +150,7 @@ def _condition_keys(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _resource_tags(ctx: Context, operation: Operation, params: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for tag in (ctx.app.store.get("tags", ctx.region, resource_arn(ctx, operation, params)) or {}).get("Tags", []):
+    found = find_by_arn(ctx, resource_arn(ctx, operation, params))
+    for tag in found[1].get("Tags", []) if found else []:
         yield f"aws:resourcetag/{tag['Key'].lower()}", tag["Value"]
         yield f"sagemaker:resourcetag/{tag['Key'].lower()}", tag["Value"]

@@ -12,6 +12,7 @@ import uuid
 from typing import Any
 
 from sagemaker_emulator import operations, protocol
+from sagemaker_emulator.api.common import check_tags
 from sagemaker_emulator.app import App
 from sagemaker_emulator.auth import Authorizations, authorize
 from sagemaker_emulator.aws_access import INTERNAL_USER_AGENT
@@ -119,6 +120,7 @@ class Gateway:
         ctx = Context(self._app, account_id, region, _partition(region), caller_arn, request_id)
         if caller is not None:
             authorize(self._ministack, caller, ctx, operation, params)
+        check_tags(params.get("Tags", []))
         return ctx, params
 
     def _throttles_s3(self, scope: Scope, headers: protocol.Headers) -> bool:

@@ -89,7 +89,7 @@ class Ministack:
         import ministack.core.responses
         import ministack.core.router
 
-        self._app = ministack.app
+        self._app: Any = ministack.app
         self._evaluator = ministack.core.iam_evaluator
         self._iam_actions = ministack.core.iam_actions
         self._responses = ministack.core.responses

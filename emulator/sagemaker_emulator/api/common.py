@@ -13,6 +13,8 @@ from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.operations import Context
 
 DEFAULT_PAGE_SIZE = 10
+# An item's place in a list: what it is sorted by, then its name.
+Position = tuple[tuple[int, float, str], str]
 
 
 def arn(ctx: Context, resource_type: str, name: str) -> str:
@@ -44,6 +46,41 @@ def require(ctx: Context, kind: str, name: str, message: str) -> dict[str, Any]:
     return document
 
 
+def find_by_arn(ctx: Context, resource_arn: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the kind and a copy of the document of an ARN of this account and region, or None.
+
+    Args:
+        ctx: The call's context.
+        resource_arn: The ARN; names in it are in lower case, documents keep theirs.
+    """
+    parts = resource_arn.split(":", 5)
+    if len(parts) < 6 or parts[2:5] != ["sagemaker", ctx.region, ctx.account_id]:
+        return None
+    kind = parts[5].partition("/")[0]
+    for document in ctx.app.store.list(kind, ctx.region):
+        if arn(ctx, kind, document[name_key(kind)]) == resource_arn:
+            return kind, document
+    return None
+
+
+def name_key(kind: str) -> str:
+    """Return the member that holds the name of a kind's resources: ``TrainingJobName`` for ``training-job``."""
+    return "".join(word.capitalize() for word in kind.split("-")) + "Name"
+
+
+def check_tags(tags: list[dict[str, str]]) -> None:
+    """Check the tags of a new resource, or ones to add.
+
+    Raises:
+        ValidationException: A key is given twice, or is AWS's own.
+    """
+    keys = [tag["Key"].lower() for tag in tags]
+    if len(set(keys)) < len(keys):
+        raise ValidationException("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+    if reserved := [tag["Key"] for tag in tags if tag["Key"].lower().startswith("aws:")]:
+        raise ValidationException(f"Tag keys starting with 'aws:' are reserved for system use: {', '.join(reserved)}.")
+
+
 def page(
     items: Iterable[dict[str, Any]],
     params: dict[str, Any],
@@ -59,7 +96,7 @@ def page(
 
     Handles ``NameContains``, ``CreationTimeAfter/Before``, ``LastModifiedTimeAfter/Before``, ``StatusEquals``,
     ``SortBy`` (``Name``, ``CreationTime``, ``Status``, ``LastModifiedTime``), ``SortOrder``, ``MaxResults`` and
-    ``NextToken``. A token holds the position of the last item answered, so items created meanwhile shift nothing.
+    ``NextToken``.
 
     Args:
         items: The documents, each with ``CreationTime``.
@@ -77,27 +114,67 @@ def page(
     Raises:
         ValidationException: ``NextToken`` is not one this list gave.
     """
-    selected = [item for item in items if _selected(item, params, name_key, status_key)]
-    sort_key = {"Name": name_key, "Status": status_key}.get(params.get("SortBy") or default_sort) or (
-        params.get("SortBy") or default_sort
+    sort_by = params.get("SortBy") or default_sort
+    sort_key = {"Name": name_key, "Status": status_key}.get(sort_by, sort_by)
+    return cut_page(
+        [item for item in items if _is_selected(item, params, name_key, status_key)],
+        params,
+        position=lambda item: (sortable(item.get(sort_key)), item[name_key]),
+        is_descending=params.get("SortOrder", default_order) == "Descending",
+        entry=summary,
+        result_key=result_key,
     )
-    descending = params.get("SortOrder", default_order) == "Descending"
 
-    def position(item: dict[str, Any]) -> tuple[str, str]:
-        return _sortable(item.get(sort_key)), item[name_key]
 
-    selected.sort(key=position, reverse=descending)
+def cut_page(
+    items: list[dict[str, Any]],
+    params: dict[str, Any],
+    *,
+    position: Callable[[dict[str, Any]], Position],
+    is_descending: bool,
+    entry: Callable[[dict[str, Any]], dict[str, Any]],
+    result_key: str,
+    default_size: int = DEFAULT_PAGE_SIZE,
+) -> dict[str, Any]:
+    """Sort items and answer the page ``NextToken`` and ``MaxResults`` ask for.
+
+    A token holds the position of the last item answered, so items created or deleted meanwhile shift nothing.
+
+    Args:
+        items: What to page through.
+        params: The operation's parameters.
+        position: An item's place in the order; the name in it makes it unique.
+        is_descending: Whether the greatest comes first.
+        entry: Makes the answered entry of an item.
+        result_key: The answer's list.
+        default_size: The page's size without ``MaxResults``.
+
+    Raises:
+        ValidationException: ``NextToken`` is not one this operation gave.
+    """
+    items = sorted(items, key=position, reverse=is_descending)
     if token := params.get("NextToken"):
         last = _read_token(token)
-        selected = [item for item in selected if (position(item) < last if descending else position(item) > last)]
-    size = params.get("MaxResults", DEFAULT_PAGE_SIZE)
-    answer: dict[str, Any] = {result_key: [summary(item) for item in selected[:size]]}
-    if len(selected) > size:
-        answer["NextToken"] = _make_token(position(selected[size - 1]))
+        items = [item for item in items if (position(item) < last if is_descending else position(item) > last)]
+    size = params.get("MaxResults", default_size)
+    answer: dict[str, Any] = {result_key: [entry(item) for item in items[:size]]}
+    if len(items) > size:
+        answer["NextToken"] = base64.urlsafe_b64encode(json.dumps(position(items[size - 1])).encode()).decode()
     return answer
 
 
-def _selected(item: dict[str, Any], params: dict[str, Any], name_key: str, status_key: str) -> bool:
+def sortable(value: Any) -> tuple[int, float, str]:
+    """Return a key that orders values of any kind: missing ones first, then numbers and times, then text."""
+    if value is None:
+        return 0, 0.0, ""
+    if isinstance(value, datetime):
+        return 1, value.timestamp(), ""
+    if isinstance(value, int | float):
+        return 1, float(value), ""
+    return 2, 0.0, str(value)
+
+
+def _is_selected(item: dict[str, Any], params: dict[str, Any], name_key: str, status_key: str) -> bool:
     # AWS matches names without regard to case.
     if params.get("NameContains", "").lower() not in item[name_key].lower():
         return False
@@ -113,19 +190,9 @@ def _selected(item: dict[str, Any], params: dict[str, Any], name_key: str, statu
     return True
 
 
-def _sortable(value: Any) -> str:
-    if isinstance(value, datetime):
-        return f"{value.timestamp():020.6f}"
-    return "" if value is None else str(value)
-
-
-def _make_token(position: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-
-def _read_token(token: str) -> tuple[str, str]:
+def _read_token(token: str) -> Position:
     try:
-        sort_value, name = json.loads(base64.urlsafe_b64decode(token))
+        (rank, number, text), name = json.loads(base64.urlsafe_b64decode(token))
+        return (int(rank), float(number), str(text)), str(name)
     except (binascii.Error, ValueError, TypeError) as error:
         raise ValidationException("Invalid NextToken: it was not answered by this operation.") from error
-    return sort_value, name
