@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagemaker_emulator.api import common
+from sagemaker_emulator.api import (
+    common,
+    job_operations,  # noqa: F401 - its start hook ends what a killed emulator left running, before ours starts anew
+)
+from sagemaker_emulator.api.endpoint_configs import ENDPOINT_CONFIG
+from sagemaker_emulator.api.models import MODEL
 from sagemaker_emulator.app import App
 from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.hosting import deployment
@@ -21,9 +26,6 @@ from sagemaker_emulator.hosting.deployment_record import (
 )
 from sagemaker_emulator.hosting.traffic import plan_traffic
 from sagemaker_emulator.operations import Context, on_start, on_stop, operation
-
-ENDPOINT_CONFIG = "endpoint-config"
-MODEL = "model"
 
 _IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
 

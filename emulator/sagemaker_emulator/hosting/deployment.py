@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from sagemaker_emulator.hosting import scalable_targets
 from sagemaker_emulator.hosting.deployment_record import ENDPOINT, reach_capacities, set_variant_status
 from sagemaker_emulator.hosting.endpoint import LiveEndpoint
 from sagemaker_emulator.hosting.fleet import Fleet, FleetStartError
@@ -172,6 +173,7 @@ async def _change_capacities(hosting: Hosting, region: str, name: str) -> None:
 
 async def _delete(hosting: Hosting, region: str, name: str) -> None:
     await hosting.take_down(region, name)
+    scalable_targets.forget_endpoint(hosting.app.store, region, name)
     hosting.app.store.delete(ENDPOINT, region, name)
 
 

@@ -117,7 +117,7 @@ def set_variant_status(deployment: dict[str, Any], status: str, started: datetim
 
 
 def _config_members(config: dict[str, Any]) -> dict[str, Any]:
-    members = {
+    members: dict[str, Any] = {
         key: config[key] for key in ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig") if key in config
     }
     if capture := config.get("DataCaptureConfig"):
