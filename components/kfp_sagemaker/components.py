@@ -17,6 +17,7 @@ from kfp_sagemaker.endpoints.component import (
     endpoint_metrics,
     invoke_endpoint,
 )
+from kfp_sagemaker.metrics.component import compare_predictions
 from kfp_sagemaker.models.component import create_model, publish_models
 from kfp_sagemaker.processing.component import process
 from kfp_sagemaker.training.component import train
@@ -24,6 +25,7 @@ from kfp_sagemaker.transform.component import batch_transform
 
 __all__ = [
     "batch_transform",
+    "compare_predictions",
     "create_model",
     "delete_resources",
     "delete_resources_on_exit",

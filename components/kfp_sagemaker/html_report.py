@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Readable on white and on near-black; told apart by people who see few colours (Okabe and Ito, lightness adjusted).
@@ -49,7 +50,7 @@ p { margin: 0 0 10px; max-width: 75ch; overflow-wrap: anywhere; } p:last-child {
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th { color: var(--muted); font-weight: 600; text-align: left; white-space: nowrap; }
-th, td { padding: 7px 20px 7px 0; border-bottom: 1px solid var(--grid); vertical-align: top; }
+th, td { padding: 7px 28px 7px 0; border-bottom: 1px solid var(--grid); vertical-align: top; }
 th:last-child, td:last-child { padding-right: 0; }
 tr:last-child td { border-bottom: 0; }
 .number { text-align: right; white-space: nowrap; }
@@ -116,6 +117,24 @@ class HtmlReport:
         svg = figure_svg(figure, f"figure{self._figures}").replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
         return self._add(heading, f"<figure>{svg}{note}</figure>")
 
+    def add_report(self, page: str, heading: str) -> HtmlReport:
+        """Add another HTML page: the sections of a page of this kind, any other one in a frame.
+
+        Args:
+            page: The page.
+            heading: Put before the headings of its sections.
+        """
+        sections = re.findall(r"<section>\n(?:<h2>(.*?)</h2>\n)?(.*?)\n</section>", page, flags=re.DOTALL)
+        if not sections:
+            frame = f'<iframe sandbox srcdoc="{html.escape(page, quote=True)}" width="100%" height="600"></iframe>'
+            return self._add(heading, frame)
+        self._figures += 1
+        for title, body in sections:
+            # Ids inside figures stay different from those of this page's own figures and of other pages'.
+            own = re.sub(r'\b(id="|xlink:href="#|url\(#)(figure\d+-)', rf"\g<1>page{self._figures}-\g<2>", body)
+            self._add("", f"<h2>{html.escape(heading)}{': ' if title else ''}{title}</h2>\n{own}")
+        return self
+
     def to_html(self) -> str:
         """The whole page."""
         title = html.escape(self.title)
@@ -176,6 +195,8 @@ def figure_svg(figure: Figure, unique: str = "figure") -> str:
 
     target = io.StringIO()
     with mpl.rc_context({**_rc(), "svg.hashsalt": unique}):
+        for axes in figure.axes:
+            _restyle(axes)
         # No date: the same figure gives the same bytes.
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
     svg = target.getvalue()
@@ -187,7 +208,21 @@ def figure_svg(figure: Figure, unique: str = "figure") -> str:
     return svg
 
 
-def _rc() -> dict[str, Any]:
+def _restyle(axes: Axes) -> None:
+    """What the caller added after ``new_figure`` got matplotlib's own defaults: put the report's in their place."""
+    if title := axes.get_title():
+        axes.set_title("", loc="center")
+        axes.set_title(title, loc="left")
+    if legend := axes.get_legend():
+        legend.set_frame_on(False)
+        for text in legend.get_texts():
+            text.set_color(INK)
+    for text in axes.texts:
+        if text.get_color() == "black":
+            text.set_color(INK)
+
+
+def _rc() -> Any:
     from cycler import cycler
 
     return {

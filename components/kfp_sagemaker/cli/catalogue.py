@@ -1,0 +1,117 @@
+"""The pipelines of a project: folders below its ``pipelines/``, each with a ``pipeline.py`` and the compiled YAML."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kfp_sagemaker.aws.errors import ConfigurationError
+
+FOLDER = "pipelines"
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """What a run on the embedded AWS uses in place of the pipeline's defaults, from ``local.yaml``."""
+
+    parameters: dict[str, Any]
+    multi_model_memory_mb: int = 0
+
+
+@dataclass(frozen=True)
+class PipelineFolder:
+    """A pipeline's folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The name it goes by on the command line."""
+        return self.path.name
+
+    @property
+    def source(self) -> Path:
+        """The Python file."""
+        return self.path / "pipeline.py"
+
+    @property
+    def compiled(self) -> Path:
+        """The compiled pipeline."""
+        return self.path / "pipeline.yaml"
+
+    def local_settings(self) -> LocalSettings:
+        """The settings for the embedded AWS; empty when there are none."""
+        path = self.path / "local.yaml"
+        if not path.exists():
+            return LocalSettings({})
+        content = yaml.safe_load(path.read_text()) or {}
+        unknown = content.keys() - {"parameters", "multi_model_memory_mb"}
+        if unknown:
+            raise ConfigurationError(
+                f"{path}: unknown {', '.join(sorted(unknown))}; there are parameters and multi_model_memory_mb"
+            )
+        return LocalSettings(content.get("parameters") or {}, content.get("multi_model_memory_mb") or 0)
+
+    def compile(self, target: Path) -> None:
+        """Compile the pipeline that ``pipeline.py`` defines.
+
+        Args:
+            target: The YAML file to write.
+
+        Raises:
+            ConfigurationError: The file defines no pipeline, or several.
+        """
+        from kfp import compiler
+        from kfp.dsl.graph_component import GraphComponent
+
+        module_name = f"_kfp_sagemaker_pipeline_{self.name}"
+        spec = importlib.util.spec_from_file_location(module_name, self.source)
+        if spec is None or spec.loader is None:
+            raise ConfigurationError(f"{self.source} is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module  # kfp reads the source of components through their module
+        spec.loader.exec_module(module)
+        found = [value for value in vars(module).values() if isinstance(value, GraphComponent)]
+        if len(found) != 1:
+            raise ConfigurationError(f"{self.source} defines {len(found)} functions with @dsl.pipeline, must be one")
+        compiler.Compiler().compile(found[0], str(target))
+
+
+def find_pipelines_dir(given: Path | None, start: Path) -> Path:
+    """The folder of pipelines: the given one, or the nearest ``pipelines/`` upward.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if given is not None:
+        if not given.is_dir():
+            raise ConfigurationError(f"--pipelines-dir {given} is no folder")
+        return given
+    for folder in (start, *start.parents):
+        if (folder / FOLDER).is_dir():
+            return folder / FOLDER
+    raise ConfigurationError(f"no {FOLDER}/ folder in {start} or above it: change there, or give --pipelines-dir")
+
+
+def list_pipelines(pipelines_dir: Path) -> list[PipelineFolder]:
+    """The pipelines in a folder, by name."""
+    return [PipelineFolder(path.parent) for path in sorted(pipelines_dir.glob("*/pipeline.py"))]
+
+
+def find_pipeline(pipelines_dir: Path, name: str) -> PipelineFolder:
+    """A pipeline by name; hyphens and underscores are the same.
+
+    Raises:
+        ConfigurationError: There is none of that name.
+    """
+    pipelines = list_pipelines(pipelines_dir)
+    for pipeline in pipelines:
+        if pipeline.name.replace("-", "_") == name.replace("-", "_"):
+            return pipeline
+    names = ", ".join(pipeline.name for pipeline in pipelines) or "none"
+    raise ConfigurationError(f"no pipeline {name} in {pipelines_dir}; there are: {names}")

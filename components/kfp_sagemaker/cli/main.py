@@ -1,0 +1,365 @@
+"""The ``kfp-sagemaker`` command: list, compile and run pipelines, and stop what a run left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from kfp_sagemaker._version import __version__
+from kfp_sagemaker.aws.errors import ConfigurationError, KfpSagemakerError
+
+if TYPE_CHECKING:
+    from kfp_sagemaker.aws.session import Session
+    from kfp_sagemaker.cli.pipeline_file import PipelineFile
+
+CONSOLE = Console(highlight=False)
+DEFAULT_LOCAL_REGION = "us-east-1"
+
+_pipelines_dir_option = click.option(
+    "--pipelines-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the pipelines. By default the nearest pipelines/, here or above.",
+)
+_runs_dir_option = click.option(
+    "--runs-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the runs' logs, outputs and reports. By default runs/ beside pipelines/.",
+)
+
+
+class _Group(click.Group):
+    """Shows errors of the suite as a message instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KfpSagemakerError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="kfp-sagemaker")
+def main() -> None:
+    """Kubeflow pipelines on Amazon SageMaker: compile them, and run them here.
+
+    \b
+    kfp-sagemaker list                      what there is
+    kfp-sagemaker run housing_mme           run it: no AWS account, no Docker, no Kubernetes
+    kfp-sagemaker run housing_mme --aws     the same steps, on your AWS account
+    kfp-sagemaker compile housing_mme       the YAML to upload to Kubeflow
+    """
+
+
+@main.command("list")
+@_pipelines_dir_option
+def list_command(pipelines_dir: Path | None) -> None:
+    """List the pipelines and what each is for."""
+    from rich.table import Table
+
+    from kfp_sagemaker.cli.catalogue import find_pipelines_dir, list_pipelines
+    from kfp_sagemaker.cli.pipeline_file import PipelineFile
+
+    folder = find_pipelines_dir(pipelines_dir, Path.cwd())
+    table = Table("pipeline", "what it does", "steps", "parameters", box=None, header_style="bold", pad_edge=False)
+    for entry in list_pipelines(folder):
+        if not entry.compiled.exists():
+            table.add_row(entry.name, f"[yellow]not compiled: kfp-sagemaker compile {entry.name}[/yellow]")
+            continue
+        pipeline = PipelineFile(entry.compiled)
+        steps = sum(task.kind == "step" for task in pipeline.all_tasks())
+        table.add_row(entry.name, pipeline.description, str(steps), str(len(pipeline.parameters)))
+    CONSOLE.print(table if table.row_count else f"No pipelines in {folder}.")
+
+
+@main.command("compile")
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, instead of the pipeline's own pipeline.yaml.",
+)
+@_pipelines_dir_option
+def compile_command(name: str, output: Path | None, pipelines_dir: Path | None) -> None:
+    """Compile pipeline NAME to the YAML that is uploaded to Kubeflow and run here."""
+    from kfp_sagemaker.cli.catalogue import find_pipeline, find_pipelines_dir
+
+    entry = find_pipeline(find_pipelines_dir(pipelines_dir, Path.cwd()), name)
+    target = output or entry.compiled
+    entry.compile(target)
+    CONSOLE.print(f"Wrote {target}", soft_wrap=True)
+
+
+@main.command("run")
+@click.argument("name")
+@click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter; lists as a,b or JSON. Repeat for more. `--param help` lists them.",
+)
+@click.option("--aws", "on_aws", is_flag=True, help="Use your AWS account. Shows what it will create and asks first.")
+@click.option("-y", "--yes", is_flag=True, help="With --aws: do not ask.")
+@click.option("--region", default="", help="AWS region. By default AWS_REGION or your profile's; us-east-1 locally.")
+@click.option("--keep-endpoint", is_flag=True, help="Leave the endpoint serving; `kfp-sagemaker stop` deletes it.")
+@click.option("--auth", is_flag=True, help="Locally: check every call against IAM policies, as AWS does.")
+@click.option(
+    "--multi-model-memory-mb",
+    type=click.IntRange(0),
+    default=None,
+    help="Locally: memory for the models of a multi-model endpoint.",
+)
+@_pipelines_dir_option
+@_runs_dir_option
+def run_command(
+    name: str,
+    params: tuple[str, ...],
+    on_aws: bool,
+    yes: bool,
+    region: str,
+    keep_endpoint: bool,
+    auth: bool,
+    multi_model_memory_mb: int | None,
+    pipelines_dir: Path | None,
+    runs_dir: Path | None,
+) -> None:
+    """Run pipeline NAME here: the compiled pipeline.yaml, step by step, on the embedded AWS.
+
+    The embedded AWS is started for the run and stopped after it. Steps are processes on this machine, their logs,
+    outputs and a report with the results go to runs/<run id>/. Ends with 1 when the run fails.
+    """
+    from kfp_sagemaker.cli.catalogue import find_pipeline, find_pipelines_dir
+    from kfp_sagemaker.cli.pipeline_file import PipelineFile
+    from kfp_sagemaker.cli.run import Run, new_run_id
+
+    folder = find_pipelines_dir(pipelines_dir, Path.cwd())
+    entry = find_pipeline(folder, name)
+    if not entry.compiled.exists():
+        raise ConfigurationError(f"{entry.name} is not compiled: kfp-sagemaker compile {entry.name}")
+    pipeline = PipelineFile(entry.compiled)
+    if params == ("help",):
+        _show_parameters(pipeline)
+        return
+    if on_aws and (auth or multi_model_memory_mb is not None):
+        raise click.UsageError("--auth and --multi-model-memory-mb are for the embedded AWS, not for --aws.")
+    settings = entry.local_settings()
+    arguments = pipeline.parse_arguments(_pairs(params))
+    if not on_aws:
+        arguments = {**settings.parameters, **arguments}
+    if keep_endpoint:
+        if "keep_endpoint" not in pipeline.parameters:
+            raise click.UsageError(f"--keep-endpoint: {entry.name} has no parameter keep_endpoint.")
+        arguments["keep_endpoint"] = True
+
+    run_id = new_run_id(pipeline.name)
+    run_folder = (runs_dir or folder.resolve().parent / "runs").resolve() / run_id
+    where = "your AWS account" if on_aws else "the embedded AWS"
+    CONSOLE.print(f"[bold]{pipeline.name}[/bold] on {where}  [dim]{run_id}[/dim]\n", soft_wrap=True)
+    with _interrupted_by_sigterm():
+        if on_aws:
+            run = Run(run_id, run_folder, where, {"AWS_REGION": region} if region else {})
+            succeeded = _run(pipeline, arguments, run, ask=not yes)
+        else:
+            memory = settings.multi_model_memory_mb if multi_model_memory_mb is None else multi_model_memory_mb
+            run = Run(run_id, run_folder, where, {"AWS_REGION": region or DEFAULT_LOCAL_REGION})
+            succeeded = _run_locally(pipeline, arguments, run, auth=auth, memory_mb=memory, keep=keep_endpoint)
+    sys.exit(0 if succeeded else 1)
+
+
+@main.command("stop")
+@click.argument("run_id")
+@click.option("--region", default="", help="Region of a run that was not started here, such as one in Kubeflow.")
+@_pipelines_dir_option
+@_runs_dir_option
+def stop_command(run_id: str, region: str, pipelines_dir: Path | None, runs_dir: Path | None) -> None:
+    """Stop the jobs of RUN_ID and delete its endpoints and models, found by the run's tags.
+
+    For runs of `kfp-sagemaker run`, and for those in Kubeflow: give the id that Kubeflow shows.
+    """
+    from kfp_sagemaker.aws.session import open_session
+    from kfp_sagemaker.cli import emulator
+    from kfp_sagemaker.cli.catalogue import find_pipelines_dir
+    from kfp_sagemaker.cli.run import RUN_FILE
+    from kfp_sagemaker.endpoints import delete
+
+    saved: dict[str, Any] = {}
+    with contextlib.suppress(ConfigurationError):
+        runs_dir = runs_dir or find_pipelines_dir(pipelines_dir, Path.cwd()).resolve().parent / "runs"
+    if runs_dir and (path := runs_dir / run_id / RUN_FILE).exists():
+        saved = json.loads(path.read_text())
+    pid = saved.get("emulator_pid")
+    if pid and not emulator.answers(saved["environment"], pid):
+        CONSOLE.print(f"Nothing to stop: the embedded AWS of {run_id} is gone, and all it had with it.")
+        return
+    environment = saved.get("environment", {})
+    with _environment({**environment, **({"AWS_REGION": region} if region else {})}):
+        deleted = delete.run(open_session(), delete.build_plan(run_id=run_id), keep=False).deleted
+    for each in deleted:
+        CONSOLE.print(f"deleted {each}")
+    if pid:
+        import signal
+
+        os.kill(pid, signal.SIGTERM)
+        CONSOLE.print("stopped the embedded AWS")
+    elif not deleted:
+        CONSOLE.print(f"Nothing found with the tag of run {run_id}.")
+
+
+def _run_locally(
+    pipeline: PipelineFile, arguments: dict[str, Any], run: Any, *, auth: bool, memory_mb: int, keep: bool
+) -> bool:
+    from dataclasses import replace
+
+    from kfp_sagemaker.cli import emulator
+
+    run.logs_dir.mkdir(parents=True, exist_ok=True)
+    with CONSOLE.status("Starting the embedded AWS"):
+        aws = emulator.start(
+            run.folder / "aws",
+            run.logs_dir / "emulator.log",
+            auth=auth,
+            multi_model_memory_mb=memory_mb,
+            outlives_parent=keep,
+        )
+    stays = False
+    try:
+        environment = {**aws.environment, **run.environment}
+        run = replace(run, environment=environment)
+        run.save(emulator_pid=aws.pid)
+        succeeded = _run(pipeline, arguments, run, is_local=True)
+        stays = keep and succeeded
+    finally:
+        if not stays:
+            aws.stop()
+            import shutil
+
+            shutil.rmtree(run.folder / "aws", ignore_errors=True)
+    if stays:
+        CONSOLE.print("\nThe embedded AWS keeps serving the endpoint. To use it, set in your shell:\n")
+        for line in emulator.shell_exports(environment):
+            CONSOLE.print(f"  {line}", soft_wrap=True)
+        CONSOLE.print(f"\nTo end it:\n\n  kfp-sagemaker stop {run.run_id}", soft_wrap=True)
+    return succeeded
+
+
+def _run(
+    pipeline: PipelineFile, arguments: dict[str, Any], run: Any, *, is_local: bool = False, ask: bool = False
+) -> bool:
+    from kfp_sagemaker.aws.session import open_session
+    from kfp_sagemaker.cli import account
+    from kfp_sagemaker.cli.run import execute, show_outcome
+
+    with _environment(run.environment):
+        session = open_session()
+        bucket = arguments.get("bucket") or account.default_bucket(session)
+        role_arn = arguments.get("role_arn", "")
+        if not is_local:
+            _show_plan(session, pipeline, arguments, bucket, role_arn)
+            if ask and not click.confirm("Go ahead?"):
+                raise click.Abort
+            run.logs_dir.mkdir(parents=True, exist_ok=True)
+            run.save(bucket=bucket)
+        role_arn = account.prepare(session, bucket, role_arn, is_local=is_local)
+    ours = {"bucket": bucket, "role_arn": role_arn, "region": session.region}
+    arguments |= {name: value for name, value in ours.items() if name in pipeline.parameters}
+    missing = [p.name for p in pipeline.parameters.values() if p.is_required and p.name not in arguments]
+    if missing:
+        raise click.UsageError(f"{pipeline.name} needs {', '.join(f'--param {name}=...' for name in missing)}")
+    state = execute(pipeline, arguments, run, CONSOLE)
+    show_outcome(state, run, CONSOLE)
+    return bool(state.succeeded)
+
+
+def _show_plan(
+    session: Session, pipeline: PipelineFile, arguments: Mapping[str, Any], bucket: str, role_arn: str
+) -> None:
+    from rich.table import Table
+
+    from kfp_sagemaker.cli import account
+
+    exists = "exists" if account.bucket_exists(session, bucket) else "will be created, and stay"
+    own_role = f"{account.ROLE_NAME}, {'exists' if account.find_role(session) else 'will be created, and stay'}"
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_row("account", f"{session.account_id}, {session.region}")
+    table.add_row("bucket", f"{bucket}, {exists}")
+    table.add_row("role", role_arn or own_role)
+    for name, parameter in pipeline.parameters.items():
+        if name.endswith(("instance_type", "instance_count")):
+            value = arguments.get(name, parameter.default)
+            table.add_row(name.replace("_", " "), str(int(value) if isinstance(value, float) else value))
+    loops = [task for task in pipeline.all_tasks() if task.kind == "loop"]
+    inner = {each.name for loop in loops for each in loop.walk()}
+    repeated = [t.display_name for loop in loops for t in loop.walk() if t.kind == "step"]
+    once = [t.display_name for t in pipeline.all_tasks() if t.kind == "step" and t.name not in inner]
+    table.add_row("steps", ", ".join(once))
+    if repeated:
+        table.add_row("repeated steps", ", ".join(repeated))
+    CONSOLE.print("This creates in AWS, and AWS charges for it:\n")
+    CONSOLE.print(table)
+    CONSOLE.print()
+
+
+def _show_parameters(pipeline: PipelineFile) -> None:
+    from rich.table import Table
+
+    table = Table("parameter", "type", "default", "meaning", box=None, header_style="bold", pad_edge=False)
+    for parameter in pipeline.parameters.values():
+        default = "" if parameter.is_required else json.dumps(parameter.default)
+        kind = parameter.type.removeprefix("NUMBER_").lower()
+        table.add_row(parameter.name, kind, default, parameter.description)
+    CONSOLE.print(table)
+
+
+def _pairs(params: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in params:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--param {text}: must be NAME=VALUE; `--param help` lists the names.")
+        pairs[name.strip()] = value
+    return pairs
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let this process's own AWS calls go where the steps' go."""
+    before = dict(os.environ)
+    if "AWS_ENDPOINT_URL" in variables:  # the embedded AWS: nothing of the caller's own profile may show through
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends what is under way as Ctrl-C does, so that the emulator is stopped."""
+    import signal
+    from types import FrameType
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous: Callable[[int, FrameType | None], Any] | int | None = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What models are worth: predictions against the truth."""
