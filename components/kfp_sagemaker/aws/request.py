@@ -65,7 +65,9 @@ class RequestBuilder:
         self._friendly_names = {}
         if places and isinstance(value, list | tuple):
             value = [_expand(item, places, f"{argument}[{index}]") for index, item in enumerate(value)]
-            self._friendly_names = {member: name for name in reversed(places) for member in places[name].split(".")}
+            for name, place in places.items():
+                for member in place.split("."):
+                    self._friendly_names.setdefault(member, name)
         shape: Shape = self._shape
         names = path.split(".")
         for name in names:
@@ -154,7 +156,7 @@ class RequestBuilder:
         if not partial:
             absent = [name for name in shape.required_members if name not in result]
             for name in absent:
-                self._problems.add(f"{argument}.{self._friendly_names.get(name, xform_name(name))}", None, "given")
+                self._problems.add(self._path_of_absent(argument, name), None, "given")
             if absent:
                 return _INVALID
         return result
@@ -162,6 +164,12 @@ class RequestBuilder:
     def _known_keys(self, shape: StructureShape) -> list[str]:
         """What a user may write for the members; for flattened ones the first of their friendly keys."""
         return [self._friendly_names.get(name, xform_name(name)) for name in shape.members]
+
+    def _path_of_absent(self, argument: str, name: str) -> str:
+        """Where the user would have written a member; a friendly key belongs to the list's element itself."""
+        if friendly := self._friendly_names.get(name):
+            return f"{argument[: argument.rfind(']') + 1]}.{friendly}"
+        return f"{argument}.{xform_name(name)}"
 
     def _unknown_key(self, shape: StructureShape, argument: str, value: Any, allowed: str = "") -> bool:
         self._problems.add(argument, value, allowed or "left out; known keys are " + ", ".join(self._known_keys(shape)))

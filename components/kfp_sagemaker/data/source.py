@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
-from kfp_sagemaker.aws.call_errors import aws_errors
+from kfp_sagemaker.aws.call_errors import aws_errors, error_code
 from kfp_sagemaker.aws.job_arguments import check_object_tags
 from kfp_sagemaker.aws.s3 import join_uri, parse_uri
 from kfp_sagemaker.aws.session import Session, open_session
@@ -126,7 +126,7 @@ def _present_digest(session: Session, s3_uri: str) -> str:
     try:
         head = session.client("s3").head_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("403", "404"):
+        if error_code(error) in ("403", "404"):
             return ""
         raise
     return str(head["Metadata"].get(_DIGEST_METADATA, ""))

@@ -18,7 +18,7 @@ from kfp_sagemaker.aws.validation import Problems
 from kfp_sagemaker.data.csv_records import CsvError, decompressed, records
 from kfp_sagemaker.data.object_writer import ObjectWriter
 
-PARTS = ("train", "validation", "test")
+PARTS: tuple[str, ...] = ("train", "validation", "test")
 _BLOCK_ROWS = 1000
 _FRACTION_TOLERANCE = 1e-6
 # An upload has at most 10,000 parts; half of that leaves room for gzip input, whose size says little.

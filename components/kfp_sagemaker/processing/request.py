@@ -124,7 +124,7 @@ def build_request(job: ProcessingJob, *, region: str, service_model: ServiceMode
     request.set("AppSpecification.ImageUri", _image(job, region, problems), argument="image_uri")
     request.set("AppSpecification.ContainerEntrypoint", _entrypoint(job), argument="container_entrypoint")
     inputs = _with_defaults(job.inputs, "inputs", problems, _INPUT_DEFAULTS)
-    if job.code_s3_uri:
+    if job.code_s3_uri and problems.s3_uri("code_s3_uri", job.code_s3_uri):
         inputs = [*inputs, {"name": _CODE_INPUT, "s3_uri": job.code_s3_uri, "local_path": _CODE_PATH} | _INPUT_DEFAULTS]
     outputs = _with_defaults(job.outputs, "outputs", problems, _OUTPUT_DEFAULTS)
     request.set("ProcessingInputs", inputs, argument="inputs", places=_INPUT_PLACES)
@@ -147,13 +147,12 @@ _OUTPUT_DEFAULTS = {"s3_upload_mode": "EndOfJob"}
 
 def _check(job: ProcessingJob, problems: Problems) -> None:
     """What AWS's model does not say: arguments that need or exclude each other."""
-    for argument in ("role_arn", "instance_type", "instance_count", "volume_size_gb", "max_runtime_seconds"):
-        problems.required(argument, getattr(job, argument) or None)
+    for argument in ("role_arn", "instance_type"):
+        problems.required(argument, getattr(job, argument))
     if bool(job.image_uri) == bool(job.framework):
         problems.add("image_uri", job.image_uri, "given, or else framework, and not both")
     if job.framework_version and not job.framework:
         problems.add("framework_version", job.framework_version, "left out without framework")
-    problems.s3_uri("code_s3_uri", job.code_s3_uri)
     if job.entry_point and not job.code_s3_uri:
         problems.add("entry_point", job.entry_point, "left out without code_s3_uri")
     if job.entry_point.startswith("/") or ".." in job.entry_point.split("/"):
@@ -192,7 +191,7 @@ def _with_defaults(items: Any, argument: str, problems: Problems, defaults: Mapp
     for number, item in enumerate(items, start=1):
         if isinstance(item, Mapping) and not {"InputName", "OutputName"} & item.keys():
             item = {"name": f"{argument.removesuffix('s')}-{number}"} | dict(item)
-            if item.get("s3_uri"):
+            if item.get("s3_uri") or item.get("local_path"):
                 item = dict(defaults) | item
         completed.append(item)
     names = [str(item["name"]) for item in completed if isinstance(item, Mapping) and item.get("name")]

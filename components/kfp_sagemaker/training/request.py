@@ -197,7 +197,7 @@ def build_request(job: TrainingJob, *, region: str, service_model: ServiceModel)
 
 def _check(job: TrainingJob, problems: Problems) -> None:
     """What AWS's model does not say: arguments that need or exclude each other."""
-    for argument in ("role_arn", "output_s3_uri", "max_runtime_seconds"):
+    for argument in ("role_arn", "output_s3_uri"):
         problems.required(argument, getattr(job, argument))
     programs = [name for name in ("algorithm", "training_image", "algorithm_arn") if getattr(job, name)]
     if len(programs) != 1:

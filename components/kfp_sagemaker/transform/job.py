@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from kfp_sagemaker.aws import engine
+from kfp_sagemaker.aws.call_errors import aws_errors, error_code
 from kfp_sagemaker.aws.kinds import TRANSFORM_JOB
 from kfp_sagemaker.aws.s3 import join_uri, parse_uri
 from kfp_sagemaker.aws.session import Session, open_session
@@ -61,10 +62,11 @@ def output_file(session: Session, job: TransformJob) -> str:
     bucket, key = parse_uri(job.input_s3_uri)
     if job.s3_data_type != "S3Prefix" or not key or key.endswith("/"):
         return ""
-    try:
-        session.client("s3").head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("403", "404"):
-            return ""
-        raise
+    with aws_errors(f"looking at {job.input_s3_uri}"):
+        try:
+            session.client("s3").head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error_code(error) in ("403", "404"):
+                return ""
+            raise
     return join_uri(job.output_s3_uri, f"{posixpath.basename(key)}.out")

@@ -122,8 +122,10 @@ def build_request(job: TransformJob, *, service_model: ServiceModel) -> dict[str
 
 def _check(job: TransformJob, problems: Problems) -> None:
     """What AWS's model does not say: arguments that need or exclude each other."""
-    for argument in ("model_name", "input_s3_uri", "output_s3_uri", "instance_type", "timeout_seconds"):
-        problems.required(argument, getattr(job, argument) or None)
+    for argument in ("model_name", "input_s3_uri", "output_s3_uri", "instance_type"):
+        problems.required(argument, getattr(job, argument))
+    if job.timeout_seconds == 0:
+        problems.add("timeout_seconds", 0, "a number of at least 1: AWS sets no limit of its own on a transform job")
     fine = problems.between("max_payload_mb", job.max_payload_mb, minimum=-1, maximum=_MAX_PAYLOAD_MB)
     if fine and max(job.max_concurrent_transforms, 1) * job.max_payload_mb > _MAX_PAYLOAD_MB:
         allowed = f"such that max_concurrent_transforms times max_payload_mb is at most {_MAX_PAYLOAD_MB}"
