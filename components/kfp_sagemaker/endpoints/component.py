@@ -102,7 +102,9 @@ def deploy_endpoint(
     from kfp_sagemaker.endpoints import autoscaling as scaling
     from kfp_sagemaker.endpoints import deploy, endpoint_config
 
+    session = open_session(region, assume_role_arn)
     config = endpoint_config.build_request(
+        session,
         model_name=model_name,
         instance_type=instance_type,
         initial_instance_count=initial_instance_count,
@@ -118,22 +120,18 @@ def deploy_endpoint(
         security_group_ids=security_group_ids,
         enable_network_isolation=enable_network_isolation,
     )
-    update = deploy.build_update(
+    options = deploy.build_options(
+        session,
         endpoint_name=endpoint_name,
         deployment_config=deployment_config,
         retain_all_variant_properties=retain_all_variant_properties,
         exclude_retained_variant_properties=exclude_retained_variant_properties,
         timeout_seconds=timeout_seconds,
-    )
-    return deploy.run(
-        open_session(region, assume_role_arn),
-        config,
-        update,
-        autoscaling=scaling.build_policy(autoscaling, config),
-        tags=tags,
         keep_superseded_config=keep_superseded_config,
         keep_failed=keep_failed,
     )
+    policy = scaling.build_policy(autoscaling, config)
+    return deploy.run(session, config, options, scaling=policy, user_tags=tags)
 
 
 @sagemaker_component(cache=False)

@@ -29,10 +29,11 @@ def create_model(
     that use it cost. Each container is a dict with these keys (AWS's own spelling is accepted too):
 
     - `image`, an ECR image URI, or `algorithm` (`linear-learner`, `xgboost`, `scikit-learn`, ...) with an optional
-      `algorithm_version`; or `model_package_name`
+      `algorithm_version` and `instance_type` (some images are made for GPUs); or `model_package_name`
     - `model_data_url`: the archive (`s3://.../model.tar.gz`), or for `MultiModel` the S3 prefix that holds the archives
     - `mode`: `SingleModel` (default) or `MultiModel`
-    - `source_s3_uri` and `entry_point`: script mode; the archive with the serving script and the script's name
+    - `source_s3_uri` and `entry_point`: script mode; the archive with the serving script, and the script's name.
+      Without `source_s3_uri` the script is in the folder `code` of the model archive
     - `environment`: variables for the container
     - `container_hostname`: names the container for direct invocation
     - `multi_model_cache`: `Enabled` (default) or `Disabled`: whether loaded models stay in memory
@@ -66,17 +67,17 @@ def create_model(
     from kfp_sagemaker.aws.session import open_session
     from kfp_sagemaker.models import model
 
+    session = open_session(region, assume_role_arn)
     request = model.build_request(
+        session,
         role_arn=role_arn,
         containers=containers,
         inference_execution_mode=inference_execution_mode,
         subnet_ids=subnet_ids,
         security_group_ids=security_group_ids,
         enable_network_isolation=enable_network_isolation,
-        model_name=model_name,
-        region=region,
     )
-    return model.create(open_session(region, assume_role_arn), request, tags=tags)
+    return model.create(session, request, model_name=model_name, tags=tags)
 
 
 @sagemaker_component(cache=False)
@@ -131,6 +132,11 @@ def publish_models(
     from kfp_sagemaker.models import publish
 
     plan = publish.plan(
-        model_data_urls, target_models, destination_s3_uri, max_concurrency=max_concurrency, kms_key_id=kms_key_id
+        model_data_urls,
+        target_models,
+        destination_s3_uri,
+        clear_stale=clear_stale,
+        max_concurrency=max_concurrency,
+        kms_key_id=kms_key_id,
     )
-    return publish.run(open_session(region, assume_role_arn), plan, clear_stale=clear_stale)
+    return publish.run(open_session(region, assume_role_arn), plan)
