@@ -29,7 +29,7 @@ def bucket_exists(session: Session, bucket: str) -> bool:
         try:
             s3.head_bucket(Bucket=bucket)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
+            if error.response.get("Error", {}).get("Code") in ("404", "NoSuchBucket"):
                 return False
             raise
     return True
