@@ -47,21 +47,13 @@ def create_app(settings: Settings, clock: Clock | None = None) -> App:
         clock: Another source of time, for tests.
     """
     # Late imports: these parts take an App.
-    try:
-        from sagemaker_emulator.hosting.hosting import Hosting
-        from sagemaker_emulator.runtime.images import ImageRegistry
-        from sagemaker_emulator.runtime.jobs import Jobs
-    except ModuleNotFoundError:  # until they are all there
-        return _create_core(settings, clock)
+    from sagemaker_emulator.hosting.hosting import Hosting
+    from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
+    from sagemaker_emulator.runtime.jobs import Jobs
 
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = App(settings, Store(settings.state_dir / "sagemaker.sqlite"), clock or Clock(), InternalAws(settings))
-    app.images = ImageRegistry(settings.state_dir / "images.json")
+    app.images = ImageRegistry(settings.state_dir / REGISTRY_FILE)
     app.hosting = Hosting(app)
     app.jobs = Jobs(app)
     return app
-
-
-def _create_core(settings: Settings, clock: Clock | None) -> App:
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    return App(settings, Store(settings.state_dir / "sagemaker.sqlite"), clock or Clock(), InternalAws(settings))

@@ -62,6 +62,7 @@ class Emulator:
             *(["--auth"] if auth else []),
         ]
         self._process: subprocess.Popen[bytes] | None = None
+        self._session: Any = None
         self.env: dict[str, str] = {}
         """What a client exports to use it."""
 
@@ -107,14 +108,16 @@ class Emulator:
             region: The region.
             **options: Further arguments of ``boto3.client``.
         """
-        import boto3
+        if self._session is None:
+            import boto3
 
+            # One session: it keeps the parsed service models, which take most of a client's making.
+            self._session = boto3.session.Session()
         credentials = {
             "aws_access_key_id": self.env["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": self.env["AWS_SECRET_ACCESS_KEY"],
         }
-        session: Any = boto3.session.Session()
-        return session.client(service, region, endpoint_url=self.endpoint_url, **{**credentials, **options})
+        return self._session.client(service, region, endpoint_url=self.endpoint_url, **{**credentials, **options})
 
     def stop(self) -> None:
         """Stop it in good order, waiting until its jobs and endpoints have ended."""

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -136,13 +137,14 @@ class Ministack:
             await self.pass_through(scope, receive, send)
             return
         body = await read_body(receive)
+        received = time.time()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         service, action = self._service_and_action(scope, headers, query, body)
 
         async def save_then_send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] < 400:
-                await self._state.save(service, scope["method"], scope["path"], headers, query, body)
+                await self._state.save(service, received, scope["method"], scope["path"], headers, query, body)
             await send(message)
 
         is_read = action.startswith(_READ_ONLY_PREFIXES) and action not in _WRITING_NAMES

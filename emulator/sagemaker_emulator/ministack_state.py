@@ -77,12 +77,20 @@ class MinistackState:
             journal.close()
 
     async def save(
-        self, service: str, method: str, path: str, headers: dict[str, str], query: dict[str, list[str]], body: bytes
+        self,
+        service: str,
+        received: float,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        query: dict[str, list[str]],
+        body: bytes,
     ) -> None:
         """Make a request's changes durable, before it is answered.
 
         Args:
             service: ministack's name of the service that handled it.
+            received: When it came, in epoch seconds.
             method: The HTTP method.
             path: The request's path.
             headers: Its headers.
@@ -96,7 +104,7 @@ class MinistackState:
         journal = self._journals[key]
         journal.append(
             {
-                "time": time.time(),
+                "time": received,
                 "account": self._responses.get_account_id(),
                 "region": self._responses.get_region(),
                 "method": method,

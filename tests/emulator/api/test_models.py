@@ -48,7 +48,9 @@ def test_a_taken_name_is_refused_in_the_words_clients_match(sagemaker, unique_na
 def test_model_data_must_exist_unless_it_is_a_multi_model_prefix(emulator, sagemaker, unique_name):
     url = f"s3://{unique_name}/model.tar.gz"
     container = {"Image": IMAGE, "ModelDataUrl": url}
-    assert refusal(sagemaker.create_model, ModelName=unique_name, PrimaryContainer=container, ExecutionRoleArn=ROLE) == (
+    assert refusal(
+        sagemaker.create_model, ModelName=unique_name, PrimaryContainer=container, ExecutionRoleArn=ROLE
+    ) == (
         "ValidationException",
         f"Could not find model data at {url}.",
     )
