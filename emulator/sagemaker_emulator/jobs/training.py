@@ -63,14 +63,17 @@ class TrainingJob:
         try:
             await self._run(control)
         except JobFailure as error:
-            self._fail(str(error))
+            await self._fail(str(error))
         except (TransferError, PermissionError) as error:
-            self._fail(f"ClientError: {error}")
+            await self._fail(f"ClientError: {error}")
         except Exception:
             LOGGER.exception("Training job %s broke", self._record.name)
-            self._fail("InternalServerError: We encountered an internal error. Please try again.")
+            await self._fail("InternalServerError: We encountered an internal error. Please try again.")
         finally:
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            await self._remove_folder()
+
+    async def _remove_folder(self) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _run(self, control: JobControl) -> None:
         image_uri = self._job["AlgorithmSpecification"]["TrainingImage"]
@@ -99,7 +102,7 @@ class TrainingJob:
         except TransferError as error:
             raise JobFailure(f"ClientError: Data download failed:{error}") from error
         if control.stop_requested.is_set():
-            self._finish("Stopped", "Stopped", "Training job stopped")
+            await self._finish("Stopped", "Stopped", "Training job stopped")
             return
 
         self._record.enter("Training", "Training image download completed. Training in progress.")
@@ -208,17 +211,19 @@ class TrainingJob:
             raise JobFailure(_algorithm_error(self._instances, end))
         artifacts = {"ModelArtifacts": {"S3ModelArtifacts": training_output.model_uri(self._job)}}
         if end.ended_by is EndedBy.STOP:
-            self._finish("Stopped", "Stopped", "Training job stopped", **artifacts)
+            await self._finish("Stopped", "Stopped", "Training job stopped", **artifacts)
         elif end.ended_by is EndedBy.DEADLINE:
             message = "Training job runtime exceeded MaxRuntimeInSeconds provided"
-            self._finish("Stopped", "MaxRuntimeExceeded", message, **artifacts)
+            await self._finish("Stopped", "MaxRuntimeExceeded", message, **artifacts)
         else:
-            self._finish("Completed", "Completed", "Training job completed", **artifacts)
+            await self._finish("Completed", "Completed", "Training job completed", **artifacts)
 
-    def _fail(self, message: str) -> None:
-        self._finish("Failed", "Failed", "Training job failed", FailureReason=failure_reason(message))
+    async def _fail(self, message: str) -> None:
+        await self._finish("Failed", "Failed", "Training job failed", FailureReason=failure_reason(message))
 
-    def _finish(self, status: str, secondary_status: str, message: str, **changes: Any) -> None:
+    async def _finish(self, status: str, secondary_status: str, message: str, **changes: Any) -> None:
+        # Who sees the job ended finds nothing of it on disk.
+        await self._remove_folder()
         now = self._record.now()
         started = self._record.document().get("TrainingStartTime")
         if started:
