@@ -74,9 +74,19 @@ def _make_component(face: Callable[..., Any], cache: bool) -> Any:
             return spec
 
     component: Any = dsl.component(face, base_image=RUNTIME_IMAGE, install_kfp_package=False)
+    _describe_artifacts(component.component_spec, face)
     command = component.component_spec.implementation.container.command
     command[-1] = _without_docstring(command[-1])
     return SagemakerComponent(component_spec=component.component_spec, python_func=component.python_func)
+
+
+def _describe_artifacts(specification: Any, face: Callable[..., Any]) -> None:
+    """Give output artifacts their descriptions: they are arguments, and KFP looks for outputs under Returns only."""
+    import docstring_parser
+
+    documented = {item.arg_name: item.description for item in docstring_parser.parse(face.__doc__ or "").params}
+    for name, output in (specification.outputs or {}).items():
+        output.description = output.description or documented.get(name)
 
 
 def _without_docstring(program: str) -> str:

@@ -74,7 +74,7 @@ def deploy_endpoint(
         retain_all_variant_properties: Whether an update keeps the endpoint's present instance counts and weights.
         exclude_retained_variant_properties: Of those, the ones taken from the new configuration all the same:
             `DesiredInstanceCount`, `DesiredWeight`, `DataCaptureConfig`.
-        kms_key_id: KMS key for the volumes of the instances.
+        kms_key_id: KMS key for the volumes of the instances. Empty: AWS's own key.
         execution_role_arn: Role of an endpoint that hosts inference components. Empty: each model's own role.
         subnet_ids: Subnets of such an endpoint's VPC.
         security_group_ids: Security groups of such an endpoint.
@@ -191,7 +191,7 @@ def invoke_endpoint(
             that are strings, which are then sent as they are.
         accept: What the answer shall be. Empty leaves it to the container.
         target_variant: Variant to ask. Empty: by weight.
-        target_container_hostname: Container to ask, of a `Direct` pipeline.
+        target_container_hostname: Container to ask, of a `Direct` pipeline. Empty: the endpoint is no such pipeline.
         inference_component_name: Inference component to ask.
         custom_attributes: Passed to the container with each request.
         rows_per_request: Rows sent in one request; more than one is for containers that answer a row each, in order.
@@ -337,7 +337,7 @@ def delete_resources(
         model_names: Models to delete.
         s3_uris: Prefixes (ending in `/`) or objects to delete. A whole bucket is refused.
         run_id: Also what this run created, found by its tags: a pipeline run's id, or `current` for the run of this
-            step. Looks at resources created in the last 30 days.
+            step. Looks at resources created in the last 30 days. Empty: only what is named.
         delete_dependencies: Whether the configuration of each endpoint and the models of each configuration go too.
         keep: Whether to delete nothing and only report what would go. Running jobs of the run are stopped all the same.
         timeout_seconds: How long to wait for endpoints to be gone.

@@ -63,7 +63,8 @@ def process(
             optionally `name`, `s3_upload_mode` (EndOfJob or Continuous; default EndOfJob), `app_managed`,
             `feature_group_name`.
         image_uri: URI of the container image. Empty when `framework` is given.
-        framework: Name of a framework container, such as sklearn; its image is looked up for the region.
+        framework: Name of a framework container, such as sklearn, in place of `image_uri`; looked up for the
+            region.
         framework_version: Version of `framework`, such as 1.2-1; empty takes its newest version.
         code_s3_uri: S3 URI of a script, of a prefix of scripts, or of a .tar.gz of scripts such as `upload_source`
             returns, for the container to run; empty runs the image's own program.

@@ -108,7 +108,8 @@ def train(
         use_spot: Use spot capacity: up to 90 % cheaper, and interrupted at any time. Give a `checkpoint_s3_uri`.
         max_wait_seconds: With `use_spot`, how long to wait for capacity and run together; at least
             `max_runtime_seconds`, which is also the meaning of 0.
-        checkpoint_s3_uri: S3 URI prefix to which checkpoints are copied and from which they are restored.
+        checkpoint_s3_uri: S3 URI prefix to which checkpoints are copied and from which they are restored; empty keeps
+            none.
         checkpoint_local_path: Folder of the checkpoints in the container; empty means /opt/ml/checkpoints.
         maximum_retry_attempts: How often AWS restarts the job after an internal server error, 1 to 30; 0 never.
         metric_definitions: Metrics to read from the log, each `{"name", "regex"}`; built-in algorithms bring theirs.
