@@ -63,7 +63,7 @@ THROTTLED = frozenset(
     }
 )
 # No answer came, or not a whole one: the call may be made again.
-UNREACHABLE = (boto.HTTPClientError, boto.IncompleteReadError, boto.ResponseStreamingError)
+UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, boto.ResponseStreamingError)
 _CREDENTIALS = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
