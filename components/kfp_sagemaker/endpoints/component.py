@@ -192,7 +192,7 @@ def invoke_endpoint(
         accept: What the answer shall be. Empty leaves it to the container.
         target_variant: Variant to ask. Empty: by weight.
         target_container_hostname: Container to ask, of a `Direct` pipeline. Empty: the endpoint is no such pipeline.
-        inference_component_name: Inference component to ask.
+        inference_component_name: Inference component to ask. Empty: none.
         custom_attributes: Passed to the container with each request.
         rows_per_request: Rows sent in one request; more than one is for containers that answer a row each, in order.
         max_concurrency: Requests in flight at once, 1 to 128.
