@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from sagemaker_emulator.api import common
 from sagemaker_emulator.app import App
 from sagemaker_emulator.errors import ResourceInUse, ResourceNotFound, ValidationException
 from sagemaker_emulator.jobs.job_record import INTERRUPTED
@@ -57,17 +58,16 @@ def insert_job(ctx: Context, kind: str, name: str, document: dict[str, Any], par
     Raises:
         ResourceInUse: There is a job of that name.
     """
-    arn = next(value for key, value in document.items() if key.endswith("JobArn"))
+    tags = params.get("Tags", [])
+    common.check_tags(tags)
     try:
-        ctx.app.store.insert(kind, ctx.region, name, document)
+        ctx.app.store.insert(kind, ctx.region, name, {**document, "Tags": tags})
     except KeyError as error:
         noun = kind.split("-")[0].capitalize()
         raise ResourceInUse(
             f"{noun} job names must be unique within an AWS account and region, and a {noun.lower()} job with this "
-            f"name already exists ({arn})"
+            f"name already exists ({common.arn(ctx, kind, name)})"
         ) from error
-    if params.get("Tags"):
-        ctx.app.store.put("tags", ctx.region, arn, {"Tags": params["Tags"]})
 
 
 def require_job(ctx: Context, kind: str, name: str) -> dict[str, Any]:
@@ -82,8 +82,7 @@ def require_job(ctx: Context, kind: str, name: str) -> dict[str, Any]:
         return document
     if kind == "training-job":
         raise ValidationException("Requested resource not found.")
-    arn = f"arn:{ctx.partition}:sagemaker:{ctx.region}:{ctx.account_id}:{kind}/{name.lower()}"
-    raise ResourceNotFound(f"Could not find requested job with name: {name} ({arn})")
+    raise ResourceNotFound(f"Could not find requested job with name: {name} ({common.arn(ctx, kind, name)})")
 
 
 def require_running(document: dict[str, Any], kind: str) -> None:

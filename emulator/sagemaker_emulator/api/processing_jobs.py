@@ -117,7 +117,6 @@ async def delete_processing_job(ctx: Context, params: dict[str, Any]) -> dict[st
             f"Processing job {document['ProcessingJobArn']} is {document['ProcessingJobStatus']}; stop it first."
         )
     ctx.app.store.delete(KIND, ctx.region, name)
-    ctx.app.store.delete("tags", ctx.region, document["ProcessingJobArn"])
     return {}
 
 

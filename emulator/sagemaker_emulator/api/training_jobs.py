@@ -163,7 +163,6 @@ async def delete_training_job(ctx: Context, params: dict[str, Any]) -> dict[str,
             f"Training job {document['TrainingJobArn']} is {document['TrainingJobStatus']}; stop it first."
         )
     ctx.app.store.delete(KIND, ctx.region, name)
-    ctx.app.store.delete("tags", ctx.region, document["TrainingJobArn"])
     return {}
 
 

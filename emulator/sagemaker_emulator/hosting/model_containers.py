@@ -193,7 +193,7 @@ class ModelContainers:
             log_group: The log group of the endpoint or job.
             log_stream_prefix: Name of the log stream; a pipeline appends the container's name.
             startup_timeout_seconds: Time for all of it.
-            environment: Added to every container's environment, before the model's own.
+            environment: Set in every container, over the model's own environment.
             invoke_target_model: Serves the target models of multi-model containers.
 
         Raises:
@@ -249,6 +249,7 @@ class ModelContainers:
         target_model: str = "",
         container_hostname: str = "",
         headers: Mapping[str, str] | None = None,
+        timeout_seconds: float = INVOCATION_TIMEOUT_SECONDS,
     ) -> Response:
         """Send a payload through the pipeline, or to one container of a direct one.
 
@@ -261,6 +262,7 @@ class ModelContainers:
             target_model: The model of a multi-model container.
             container_hostname: The container of a direct pipeline; its first when empty.
             headers: Further headers for every container, such as the custom attributes.
+            timeout_seconds: How long each container has; target models have their own limit.
 
         Raises:
             ContainerUnreachableError: A container closed the connection or did not answer in time.
@@ -280,7 +282,7 @@ class ModelContainers:
             if container.is_multi_model and target_model and self._invoke_target_model:
                 response = await self._invoke_target_model(container, target_model, response.body, sent)
             else:
-                response = await container.request("POST", "/invocations", response.body, sent)
+                response = await container.request("POST", "/invocations", response.body, sent, timeout_seconds)
             if not response.is_success:
                 break
         return response
@@ -360,8 +362,8 @@ async def _start_container(
         OWNER_VARIABLE: str(app.settings.state_dir),
         "HOME": str(home),
         **await asyncio.to_thread(app.aws.container_credentials, region, role_arn),
-        **environment,
         **definition.get("Environment", {}),
+        **environment,
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
         "SAGEMAKER_MULTI_MODEL": "true" if definition.get("Mode") == "MultiModel" else "false",

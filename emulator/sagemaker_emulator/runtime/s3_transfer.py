@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 import tarfile
@@ -137,15 +138,25 @@ def read_object(s3: Any, uri: str) -> bytes:
     return content
 
 
-def read_lines(s3: Any, uri: str) -> Iterator[bytes]:
+def read_lines(s3: Any, uri: str, *, is_gzip: bool = False) -> Iterator[bytes]:
     """Yield the lines of an object without their line ends, reading it as it goes.
+
+    Args:
+        s3: The client.
+        uri: The object.
+        is_gzip: Whether it is compressed.
 
     Raises:
         TransferError: It is missing or may not be read.
     """
     bucket, key = parse_uri(uri)
     try:
-        yield from s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines()
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+        if is_gzip:
+            for line in gzip.GzipFile(fileobj=body):
+                yield line.rstrip(b"\r\n")
+        else:
+            yield from body.iter_lines()
     except (ClientError, BotoCoreError) as error:
         raise TransferError(f"Unable to download object {uri} ({describe_error(error)})") from error
 
@@ -155,7 +166,7 @@ def relative_path(key: str, prefix: str) -> str:
 
     ``train/a/b.csv`` under the prefix ``train/`` or ``train`` is ``a/b.csv``, and under ``train/a/b`` it is ``b.csv``.
     """
-    folder = prefix if prefix.endswith("/") or key == prefix else f"{prefix}/"
+    folder = prefix if prefix.endswith("/") else f"{prefix}/"
     if prefix and key.startswith(folder):
         return key[len(folder) :]
     return key[prefix.rfind("/") + 1 :]
