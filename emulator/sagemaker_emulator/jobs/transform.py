@@ -113,9 +113,13 @@ class TransformJob:
         started_ms = int(self._app.clock.now().timestamp() * 1000)
         instance_count = min(self._job["TransformResources"]["InstanceCount"], len(files))
         streams = [f"{self._record.name}/i-{uuid.uuid4().hex[:17]}-{started_ms}" for _ in range(instance_count)]
-        async with asyncio.TaskGroup() as instances:
-            for number, stream in enumerate(streams):
-                instances.create_task(self._run_instance(s3, files[number::instance_count], stream, number))
+        try:
+            async with asyncio.TaskGroup() as instances:
+                for number, stream in enumerate(streams):
+                    instances.create_task(self._run_instance(s3, files[number::instance_count], stream, number))
+        except ExceptionGroup as group:
+            # The first instance to fail ended the others; its reason is the job's.
+            raise group.exceptions[0] from None
 
     async def _run_instance(self, s3: Any, files: list[InputFile], stream: str, number: int) -> None:
         folder = self._folder / f"instance-{number + 1}"

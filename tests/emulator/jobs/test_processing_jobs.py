@@ -184,7 +184,7 @@ def test_an_image_without_a_program_asks_for_an_entry_point(lab):
         ({"ProcessingInputs": [given("in", "s3://no-such-bucket-anywhere/x")]}, "No S3 objects found under S3 URL"),
         ({"ProcessingOutputConfig": {"Outputs": [output("o", "s3://no-such-bucket-anywhere/x")]}}, "does not exist"),
         (
-            {"ProcessingInputs": [given("in", "s3://b/x", LocalPath="/tmp/x")]},
+            {"ProcessingInputs": [given("in", "s3://b/x", LocalPath="/elsewhere")]},
             "absolute path below /opt/ml/processing/",
         ),
         (
