@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kfp_sagemaker.aws.errors import KfpSagemakerError
+from kfp_sagemaker.aws.errors import InputError
 from kfp_sagemaker.aws.image_uris import image_uri
 from kfp_sagemaker.aws.validation import Problems
 
@@ -69,8 +69,8 @@ def _set_image(
             definition["image"] = image_uri(
                 own["algorithm"], region, version=own["algorithm_version"], instance_type=own["instance_type"]
             )
-        except KfpSagemakerError as error:
-            problems.found.append(f"{argument}.algorithm: {error}")
+        except InputError as error:
+            problems.found += [f"{argument}.algorithm: {problem}" for problem in error.problems]
 
 
 def _script_environment(own: Mapping[str, str], region: str, problems: Problems, argument: str) -> dict[str, str]:
@@ -88,10 +88,12 @@ def _script_environment(own: Mapping[str, str], region: str, problems: Problems,
     }
 
 
-def _check_multi_model(definition: Mapping[str, Any], problems: Problems, argument: str) -> None:
+def _check_multi_model(definition: dict[str, Any], problems: Problems, argument: str) -> None:
     url = str(get(definition, "model_data_url", "ModelDataUrl") or "")
-    if not url.startswith("https://"):
-        problems.s3_uri(f"{argument}.model_data_url", url)
+    if not url.startswith("https://") and not problems.s3_uri(f"{argument}.model_data_url", url):
+        # Said better than AWS's pattern would say it again.
+        definition.pop("model_data_url", None)
+        definition.pop("ModelDataUrl", None)
     multi_model = get(definition, "mode", "Mode") == "MultiModel"
     source = get(definition, "model_data_source", "ModelDataSource")
     if multi_model and not url and not source:

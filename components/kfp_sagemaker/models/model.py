@@ -63,7 +63,6 @@ def build_request(
     """
     problems = Problems("create_model")
     problems.required("role_arn", role_arn)
-    problems.role_arn("role_arn", role_arn)
     problems.one_of("inference_execution_mode", inference_execution_mode, EXECUTION_MODES)
     if bool(subnet_ids) != bool(security_group_ids):
         problems.add("security_group_ids", security_group_ids, "given together with subnet_ids")

@@ -120,8 +120,9 @@ def run(
     pool = ThreadPoolExecutor(plan.max_concurrency, "publish")
     try:
         with raising_on_sigterm():
+            destination = pool.submit(_list, session, plan.destination_s3_uri)
             sources = _find_sources(session, plan, pool)
-            existing = {item.uri: item for item in list_objects(session, plan.destination_s3_uri)}
+            existing = destination.result()
             cleared = _clear(session, plan, existing, pool, sink) if plan.clear_stale else 0
             todo = _changed(session, plan, sources, existing, pool, sink)
             _copy_all(session, plan, todo, sources, pool, errors, single_copy_max_bytes, part_bytes)
@@ -173,6 +174,10 @@ def _check_clearing(sources: Sequence[str], targets: Sequence[str], base: str, p
             problems.add(
                 f"model_data_urls[{index}]", url, "outside the destination, because clear_stale would delete it"
             )
+
+
+def _list(session: Session, uri: str) -> dict[str, S3Object]:
+    return {item.uri: item for item in list_objects(session, uri)}
 
 
 def _find_sources(session: Session, plan: Plan, pool: ThreadPoolExecutor) -> Mapping[str, S3Object]:
@@ -288,7 +293,7 @@ def _verify(
     """One listing shows size and entity tag of all copies; only where tags cannot agree are checksums asked for."""
     if not copied:
         return
-    present = {item.uri: item for item in list_objects(session, plan.destination_s3_uri)}
+    present = _list(session, plan.destination_s3_uri)
 
     def check(item: Copy) -> str:
         there = present.get(item.destination_uri)
