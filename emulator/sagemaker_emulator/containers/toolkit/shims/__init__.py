@@ -1,0 +1,1 @@
+"""Importable under the names of the real containers' libraries: this folder is put on `sys.path` for user code."""

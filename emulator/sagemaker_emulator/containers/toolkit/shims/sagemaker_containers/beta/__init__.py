@@ -1,0 +1,1 @@
+"""Holds `framework`, which user scripts import."""

@@ -1,0 +1,1 @@
+"""The modules of sagemaker-containers that user scripts name; those they only name are empty."""

@@ -1,0 +1,1 @@
+"""The part of the XGBoost container's library that user scripts import."""
