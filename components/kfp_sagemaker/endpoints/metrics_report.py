@@ -74,13 +74,16 @@ def _figure(result: Result) -> Any:
     rows = -(-len(result.overall) // columns)
     figure, axes = new_figure(rows, columns, height=2.5, squeeze=False)
     flat = list(axes.flat)
+    # A young endpoint has nothing to show at the start of the window; all charts share one span.
+    times = [point.timestamp for series in result.overall for point in series.points]
+    first = max(result.start, min(times, default=result.start) - 0.03 * (result.end - result.start))
     for axis, overall in zip(flat, result.overall, strict=False):
         unit, factor = _unit(overall)
         for series in (item for item in result.by_variant if item.kind == overall.kind):
             _draw(axis, series, factor)
         axis.set_title(f"{overall.kind.name} ({unit})" if unit else overall.kind.name)
         axis.set_ylim(bottom=0)
-        axis.set_xlim(datetime.fromtimestamp(result.start, UTC), datetime.fromtimestamp(result.end, UTC))
+        axis.set_xlim(datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(result.end, UTC))
         locator = untyped_dates.AutoDateLocator(minticks=3, maxticks=6)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(untyped_dates.ConciseDateFormatter(locator, show_offset=False))
