@@ -152,7 +152,7 @@ async def test_the_folder_is_bound_at_opt_ml_and_opt_keeps_its_content(tmp_path)
         """
         import os
         print(open("/opt/ml/seen").read(), os.getcwd(), os.environ["SAGEMAKER_BASE_DIR"])
-        print(*sorted(set(os.listdir("/opt")) - {"ml"}))
+        print(*sorted(set(os.listdir("/opt")) - {"ml", ".machine"}))
         open("/opt/ml/written", "w").write("by the container")
         """,
     )
@@ -250,17 +250,24 @@ def test_killing_the_emulator_leaves_no_container(tmp_path):
     asyncio.run(until(lambda: not running(marker), "death of the container"))
 
 
-async def test_leftovers_are_found_by_their_owner(tmp_path):
+async def test_leftovers_are_found_by_their_owner_and_own_containers_spared(tmp_path):
     lines: list[str] = []
-    owner = str(tmp_path)
-    process = await start(
-        tmp_path, "import time; print('ready', flush=True); time.sleep(60)", lines, {OWNER_VARIABLE: owner}
-    )
+    owner, marker = str(tmp_path), f"leftover-of-{tmp_path}"
+    program = "import time; print('ready', flush=True); time.sleep(60)"
+    own = await start(tmp_path, program, lines, {OWNER_VARIABLE: owner})
     await until(lambda: "ready" in lines, "start")
+    # A shell that ends at once leaves its child to the system, as a killed emulator would.
+    orphan = ["sh", "-c", '"$@" >/dev/null & echo started', "sh", sys.executable, "-c", program, marker]
+    started = subprocess.run(  # noqa: ASYNC221 - it ends at once
+        orphan, env={**os.environ, OWNER_VARIABLE: owner}, stdout=subprocess.PIPE, start_new_session=True, check=True
+    )
+    assert started.stdout == b"started\n"
+    await until(lambda: running(marker), "start of the orphan")
     assert processes.end_leftovers("/some/other/state") == 0
-    assert process.is_running
-    assert processes.end_leftovers(owner) >= 1
-    assert await asyncio.wait_for(process.wait(), DEADLINE_SECONDS) == 128 + signal.SIGKILL
+    assert processes.end_leftovers(owner) == 1
+    await until(lambda: not running(marker), "death of the orphan")
+    assert own.is_running
+    await own.stop(0)
 
 
 def running(marker: str) -> bool:
