@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from kfp_sagemaker.aws.call_errors import ACCESS_DENIED, aws_errors, error_code, error_message, is_passing, translate
 from kfp_sagemaker.aws.engine import Timing, print_line
-from kfp_sagemaker.aws.errors import InputError, ThresholdError
+from kfp_sagemaker.aws.errors import InputError, ResourceMissingError, ThresholdError
 from kfp_sagemaker.aws.s3 import open_lines, parse_uri
 from kfp_sagemaker.aws.session import Session
 from kfp_sagemaker.endpoints import rows as row_formats
@@ -321,8 +321,9 @@ class _Sender:
         subject = f"invoking endpoint {self.plan.endpoint_name}"
         if isinstance(error, ClientError):
             message = error_message(error)
-            no_endpoint = f"ndpoint {self.plan.endpoint_name} " in message and "not found" in message
-            if error_code(error) in ACCESS_DENIED or no_endpoint:
+            if f"ndpoint {self.plan.endpoint_name} " in message and "not found" in message:
+                raise ResourceMissingError(f"{subject}: {message}", operation="InvokeEndpoint") from error
+            if error_code(error) in ACCESS_DENIED:
                 raise translate(error, subject) from error
         elif not is_passing(error):
             with aws_errors(subject):
