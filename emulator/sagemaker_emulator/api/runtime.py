@@ -1,4 +1,4 @@
-"""The runtime API: InvokeEndpoint, InvokeEndpointAsync.
+"""The runtime API: InvokeEndpoint, InvokeEndpointWithResponseStream, InvokeEndpointAsync.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_SageMaker_Runtime.html
 """
@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 from sagemaker_emulator.hosting.endpoint import LiveEndpoint
-from sagemaker_emulator.hosting.invocation import Invocation, endpoint_not_found, validation_error
+from sagemaker_emulator.hosting.event_stream import encode_payload
+from sagemaker_emulator.hosting.invocation import Answer, Invocation, endpoint_not_found, validation_error
 from sagemaker_emulator.operations import Context, operation
 
 RUNTIME = "sagemaker-runtime"
@@ -36,6 +37,44 @@ _DEFAULT_CONTENT_TYPE = "application/octet-stream"
 @operation("InvokeEndpoint", service=RUNTIME)
 async def invoke_endpoint(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Send a payload through a variant's containers and answer theirs."""
+    answer = await _invoke(ctx, params)
+    result: dict[str, Any] = {
+        "Body": answer.body,
+        "ContentType": answer.content_type,
+        "InvokedProductionVariant": answer.variant_name,
+    }
+    for member, header in _ANSWERED.items():
+        if (value := answer.headers.get(header)) is not None:
+            result[member] = value
+    return result
+
+
+@operation("InvokeEndpointWithResponseStream", service=RUNTIME)
+async def invoke_endpoint_with_response_stream(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """Answer as an event stream, once the container has answered: its chunks are not passed on one by one."""
+    answer = await _invoke(ctx, params)
+    return {
+        "Body": encode_payload(answer.body),
+        "ContentType": answer.content_type,
+        "InvokedProductionVariant": answer.variant_name,
+        "CustomAttributes": answer.headers.get(_ANSWERED["CustomAttributes"]),
+    }
+
+
+@operation("InvokeEndpointAsync", service=RUNTIME)
+async def invoke_endpoint_async(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+    """Queue a payload that lies in S3, or comes with the request; the answer says where the result will be."""
+    endpoint = await _endpoint(ctx, params)
+    if not endpoint.async_inference_config:
+        raise validation_error(
+            f"Endpoint {params['EndpointName']} is not configured for asynchronous inference; use InvokeEndpoint."
+        )
+    if ("InputLocation" in params) == bool(params.get("Body")):
+        raise validation_error("Exactly one of InputLocation and Body must be given.")
+    return ctx.app.hosting.async_inference.accept(ctx, endpoint, params, _passed_on(params))
+
+
+async def _invoke(ctx: Context, params: dict[str, Any]) -> Answer:
     received_at = time.perf_counter()
     endpoint = await _endpoint(ctx, params)
     if endpoint.async_inference_config:
@@ -53,29 +92,7 @@ async def invoke_endpoint(ctx: Context, params: dict[str, Any]) -> dict[str, Any
         headers=_passed_on(params),
         received_at=received_at,
     )
-    answer = await endpoint.invoke(invocation, ctx.request_id)
-    result: dict[str, Any] = {
-        "Body": answer.body,
-        "ContentType": answer.content_type,
-        "InvokedProductionVariant": answer.variant_name,
-    }
-    for member, header in _ANSWERED.items():
-        if (value := answer.headers.get(header)) is not None:
-            result[member] = value
-    return result
-
-
-@operation("InvokeEndpointAsync", service=RUNTIME)
-async def invoke_endpoint_async(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
-    """Queue a payload that lies in S3, or comes with the request; the answer says where the result will be."""
-    endpoint = await _endpoint(ctx, params)
-    if not endpoint.async_inference_config:
-        raise validation_error(
-            f"Endpoint {params['EndpointName']} is not configured for asynchronous inference; use InvokeEndpoint."
-        )
-    if ("InputLocation" in params) == bool(params.get("Body")):
-        raise validation_error("Exactly one of InputLocation and Body must be given.")
-    return ctx.app.hosting.async_inference.accept(ctx, endpoint, params, _passed_on(params))
+    return await endpoint.invoke(invocation, ctx.request_id)
 
 
 async def _endpoint(ctx: Context, params: dict[str, Any]) -> LiveEndpoint:

@@ -143,15 +143,13 @@ class Hosting:
         await asyncio.gather(*self._retiring)
 
     async def _send_metrics(self) -> None:
-        looked_at = -UTILIZATION_INTERVAL_SECONDS
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
             endpoints = list(self._live.values())
-            variants = [variant for endpoint in endpoints for fleet in endpoint.fleets for variant in fleet.variants]
-            for variant in variants:
+            now = self.app.clock.monotonic()
+            for variant in (one for endpoint in endpoints for fleet in endpoint.fleets for one in fleet.variants):
                 variant.record_models()
-            if self.app.clock.monotonic() - looked_at >= UTILIZATION_INTERVAL_SECONDS:
-                looked_at = self.app.clock.monotonic()
-                for variant in variants:
+                if now >= variant.utilization_due:
+                    variant.utilization_due = now + UTILIZATION_INTERVAL_SECONDS
                     await asyncio.to_thread(variant.record_utilization)
             await self._publisher.flush([metrics for endpoint in endpoints for metrics in endpoint.unsent_metrics()])

@@ -53,7 +53,7 @@ class Answer:
         body: The payload.
         content_type: Its media type.
         variant_name: Which variant answered.
-        headers: The container's headers, with lower-case names.
+        headers: The container's headers; names in any case.
     """
 
     body: bytes

@@ -51,7 +51,18 @@ class ModelStartError(Exception):
 
 
 class ContainerUnreachableError(Exception):
-    """A running model's container closed the connection or did not answer in time."""
+    """A running model's container closed the connection or did not answer in time.
+
+    Args:
+        message: What happened, as a sentence.
+        container_name: Which container of the model.
+        timed_out: Whether it was too slow.
+    """
+
+    def __init__(self, message: str, container_name: str, *, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.container_name = container_name
+        self.timed_out = timed_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class Response:
     body: bytes
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    container_name: str = ""
 
     @property
     def is_success(self) -> bool:
@@ -125,14 +137,17 @@ class ModelContainer:
                 timeout=aiohttp.ClientTimeout(total=timeout_seconds),
             ) as answer:
                 content = await answer.read()
-                return Response(answer.status, content, answer.headers.get("Content-Type", ""), answer.headers)
+                content_type = answer.headers.get("Content-Type", "")
+                return Response(answer.status, content, content_type, answer.headers, self.name)
         except TimeoutError as error:
             raise ContainerUnreachableError(
-                f"Container {self.name} did not answer {method} {path} within {timeout_seconds:g} s"
+                f"Container {self.name} did not answer {method} {path} within {timeout_seconds:g} s",
+                self.name,
+                timed_out=True,
             ) from error
         except aiohttp.ClientError as error:
             raise ContainerUnreachableError(
-                f"Container {self.name} closed the connection of {method} {path}: {error}"
+                f"Container {self.name} closed the connection of {method} {path}: {error}", self.name
             ) from error
 
     async def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,21 @@ _LONGEST_RESTART_PAUSE_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
-_load_wait_seconds: ContextVar[list[float]] = ContextVar("load_wait_seconds")
-"""Of the running invocation: how long it waited for target models, which counts as overhead and not as the model's."""
+
+@dataclass(slots=True)
+class _Running:
+    """What the running invocation tells its target models, and they tell it.
+
+    Attributes:
+        timeout_seconds: How long a container may take.
+        load_wait_seconds: How long it waited for target models: overhead, not the model's time.
+    """
+
+    timeout_seconds: float
+    load_wait_seconds: float = 0.0
+
+
+_running: ContextVar[_Running] = ContextVar("running")
 
 
 class Variant:
@@ -65,6 +79,7 @@ class Variant:
         max_concurrency: Invocations at a time of a serverless variant; 0 is unlimited. Changed while it runs.
         in_flight: Invocations that have not ended.
         metrics: What it has recorded for CloudWatch.
+        utilization_due: When the instance metrics are to be recorded next, on the clock that never goes backwards.
         role_arn: The model's execution role.
         is_multi_model: Whether it has a container in ``MultiModel`` mode.
     """
@@ -88,6 +103,7 @@ class Variant:
         self._caches: dict[str, ModelCache] = {}
         self._programs: dict[int, psutil.Process] = {}
         self._recorded_models: tuple[float, ...] = ()
+        self.utilization_due = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -173,8 +189,8 @@ class Variant:
         self._check(invocation, request_id)
         record("Invocations", 1)
         record("InvocationsPerInstance", 1 / max(1, self.instance_count))
-        waits: list[float] = []
-        token = _load_wait_seconds.set(waits)
+        running = _Running(invocation.timeout_seconds)
+        token = _running.set(running)
         self.in_flight += 1
         self._idle.clear()
         client_error = server_error = 0
@@ -195,9 +211,9 @@ class Variant:
             self.in_flight -= 1
             if not self.in_flight:
                 self._idle.set()
-            _load_wait_seconds.reset(token)
+            _running.reset(token)
             ended = time.perf_counter()
-            model_seconds = ended - started - sum(waits)
+            model_seconds = ended - started - running.load_wait_seconds
             record("ModelLatency", model_seconds * _MICROSECONDS)
             record("OverheadLatency", (ended - invocation.received_at - model_seconds) * _MICROSECONDS)
             record("Invocation4XXErrors", client_error)
@@ -285,7 +301,7 @@ class Variant:
     async def _respond(self, invocation: Invocation) -> Response:
         if self._containers is None:
             raise ServiceUnavailable(f"The containers of variant {self.name} are being started again. Try again later.")
-        primary = "primary" if len(self._containers.containers) == 1 else self._containers.containers[0].name
+        is_pipeline = len(self._containers.containers) > 1
         try:
             async with asyncio.timeout(invocation.timeout_seconds):
                 response = await self._containers.invoke(
@@ -295,26 +311,34 @@ class Variant:
                     target_model=invocation.target_model,
                     container_hostname=invocation.target_container_hostname,
                     headers=invocation.headers,
+                    timeout_seconds=invocation.timeout_seconds,
                 )
         except TimeoutError as error:
-            raise invocation_timed_out(self._address, primary) from error
+            name = self._containers.containers[-1].name if is_pipeline else "primary"
+            raise invocation_timed_out(self._address, name) from error
         except ContainerUnreachableError as error:
-            raise model_error(self._address, primary, 0, str(error)) from error
+            name = error.container_name if is_pipeline else "primary"
+            if error.timed_out:
+                raise invocation_timed_out(self._address, name) from error
+            raise model_error(self._address, name, 0, str(error)) from error
         except ModelLoadError as error:
             raise model_error(self._address, "model", error.status, error.message) from error
         except LookupError as error:
             raise validation_error(f"Endpoint {self._address.name}: {error}") from error
         if not response.is_success:
-            raise model_error(self._address, primary, response.status, response.body.decode(errors="replace"))
+            name = response.container_name if is_pipeline else "primary"
+            raise model_error(self._address, name, response.status, response.body.decode(errors="replace"))
         return response
 
     async def _invoke_target_model(
         self, container: ModelContainer, target_model: str, body: bytes, headers: Mapping[str, str]
     ) -> Response:
+        running = _running.get()
         started = time.perf_counter()
         async with self._caches[container.name].use(target_model) as model:
-            _load_wait_seconds.get().append(time.perf_counter() - started)
-            return await container.request("POST", f"/models/{model.model_name}/invoke", body, headers)
+            running.load_wait_seconds += time.perf_counter() - started
+            path = f"/models/{model.model_name}/invoke"
+            return await container.request("POST", path, body, headers, running.timeout_seconds)
 
     def _running_programs(self) -> list[psutil.Process]:
         """The processes of all containers; kept between calls, because CPU use is measured since the last look."""

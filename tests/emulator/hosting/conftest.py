@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from botocore.config import Config
 
 from sagemaker_emulator.emulator import Emulator
 from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
@@ -44,11 +45,10 @@ class Workbench:
         bucket: A bucket of the test's own.
     """
 
-    def __init__(self, emulator: Emulator, name: str) -> None:
+    def __init__(self, emulator: Emulator, name: str, bucket: str = "") -> None:
         self.emulator = emulator
-        # Room for suffixes, and the random part kept.
-        self.name = f"{name[:24].strip('-')}-{name[-8:]}"
-        self.bucket = f"b-{self.name}"
+        self.name = name
+        self.bucket = bucket or f"b-{self.name}"
         registry = ImageRegistry(emulator.state_dir / REGISTRY_FILE)
         program = Path(__file__).with_name("echo_container.py")
         registry.register(ECHO_IMAGE.replace(".", r"\."), name="echo", serve=[sys.executable, str(program)])
@@ -56,7 +56,13 @@ class Workbench:
         self.runtime = self.client("sagemaker-runtime")
         self.s3 = self.client("s3")
         self.cloudwatch = self.client("cloudwatch")
-        self.s3.create_bucket(Bucket=self.bucket)
+        if not bucket:
+            self.s3.create_bucket(Bucket=self.bucket)
+
+    @property
+    def one_try(self) -> Any:
+        """A runtime client that does not retry."""
+        return self.emulator.client("sagemaker-runtime", config=Config(retries={"total_max_attempts": 1}))
 
     def client(self, service: str) -> Any:
         """Return a client of the emulator, made once: making one takes longer than most tests."""
@@ -163,13 +169,18 @@ class Workbench:
 @pytest.fixture
 def bench(emulator: Emulator, unique_name: str) -> Workbench:
     """A workbench on the shared emulator."""
-    return Workbench(emulator, unique_name)
+    return Workbench(emulator, _short(unique_name))
 
 
 @pytest.fixture
 def open_bench(start_emulator: Callable[..., Emulator], unique_name: str) -> Callable[..., Workbench]:
     """Opens workbenches on emulators of the test's own."""
-    return lambda **settings: Workbench(start_emulator(**settings), unique_name)
+    return lambda **settings: Workbench(start_emulator(**settings), _short(unique_name))
+
+
+def _short(name: str) -> str:
+    """Leave room for suffixes; the random end stays."""
+    return f"{name[:24].strip('-')}-{name[-8:]}"
 
 
 @pytest.fixture

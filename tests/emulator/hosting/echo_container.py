@@ -1,8 +1,8 @@
 """A serving container for tests: tells what it was sent, and fails on request. Starts fast: standard library only.
 
 Environment: NAME is told in answers; UNHEALTHY=1 fails every ping; CRASH=1 ends before listening; MAX_MODELS answers
-507 beyond that many loaded models. A body ``status N text`` is answered with that status and text; ``exit`` ends the
-process; ``wait PATH`` answers when the file exists.
+507 beyond that many loaded models; REFUSE answers every invocation with that status. A body ``status N text`` is
+answered with that status and text; ``exit`` ends the process; ``wait PATH`` answers when the file exists.
 """
 
 import json
@@ -61,6 +61,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def invoke(self, body: bytes, model: str) -> None:
         text = body.decode(errors="replace")
+        if refused := os.environ.get("REFUSE"):
+            self.answer(int(refused), b"refused")
+            return
         verb, _, rest = text.partition(" ")
         if verb == "status":
             status, _, message = rest.partition(" ")
