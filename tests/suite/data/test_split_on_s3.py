@@ -7,15 +7,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kfp_sagemaker import components
 from kfp_sagemaker.aws.errors import InputError, ResourceMissingError
 from kfp_sagemaker.data.csv_records import CsvError
 from kfp_sagemaker.data.split import split_dataset
 from sagemaker_emulator.emulator import Emulator
+from tests.suite.step_process import StepProcess
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +167,18 @@ def test_memory_does_not_grow_with_the_data(s3: Any, bucket: str, emulator: Emul
     assert measured["rows"] == {"train": 1_050_000, "validation": 450_000, "test": 0}
     # Two parts of at most two 8 MiB pieces each, and their copies on the way out.
     assert measured["grown_bytes"] < 100 << 20
+
+
+def test_sigterm_discards_what_was_uploaded(s3: Any, bucket: str, emulator: Emulator, tmp_path: Path) -> None:
+    s3.put_object(Bucket=bucket, Key="in.csv", Body=(b"0123456789," * 9 + b"1\n") * 1_000_000)
+    step = StepProcess(components.split_dataset, tmp_path, emulator.env)
+    with step.started(input_s3_uri=f"s3://{bucket}/in.csv", output_s3_uri=f"s3://{bucket}/out") as process:
+        deadline = time.monotonic() + 60
+        while "Uploads" not in s3.list_multipart_uploads(Bucket=bucket):
+            assert process.poll() is None, "the step ended before it uploaded anything"
+            assert time.monotonic() < deadline
+        process.terminate()
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+    assert keys(s3, bucket) == ["in.csv"]
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)

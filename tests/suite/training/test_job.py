@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,12 @@ from typing import Any
 import pytest
 from kfp import dsl
 
+from kfp_sagemaker._component import RUN_ID_VARIABLE, TASK_NAME_VARIABLE
 from kfp_sagemaker.aws.errors import AwsCallError, InputError, JobFailedError
 from kfp_sagemaker.training.component import train
 from kfp_sagemaker.training.job import final_figures
 from tests.suite.conftest import Account
+from tests.suite.step_process import StepProcess
 
 TRAIN = """
 import json, os, pathlib
@@ -111,58 +111,75 @@ def test_wrong_arguments_reach_no_aws(step: Step, account: Account) -> None:
     assert jobs == []
 
 
-def test_the_compiled_step_runs_as_kubeflow_runs_it(account: Account, tmp_path: Path) -> None:
-    """The program of the compiled component, started by KFP's executor in a process of its own."""
-    outputs_folder = tmp_path / "outputs"
-    parameters = {
+def inputs(account: Account, script: str) -> dict[str, Any]:
+    return {
         "role_arn": account.role_arn,
         "output_s3_uri": account.uri("models"),
         "channels": [{"name": "train", "s3_uri": account.put("in/rows.csv", "1,2\n")}],
-        "training_image": account.image(train=TRAIN),
+        "training_image": account.image(train=script),
         "hyperparameters": {"epochs": 2.0},
         "environment": {"TOKEN": "x"},
         "metric_definitions": [LOSS],
-        "job_name_prefix": account.name[:30],
-    }
-    defaults = {
-        name: value.default
-        for name, value in train.component_spec.inputs.items()
-        if value.optional and value.default is not None
+        "job_name_prefix": account.name[:30].rstrip("-"),
     }
 
-    def artifact(name: str, schema: str) -> dict[str, Any]:
-        runtime = {"name": name, "type": {"schemaTitle": schema}, "uri": str(outputs_folder / name), "metadata": {}}
-        return {"artifacts": [runtime]}
 
-    names = ("job_name", "model_data_url", "training_image", "billable_seconds")
-    executor_input = {
-        "inputs": {"parameterValues": {**defaults, **parameters}},
-        "outputs": {
-            "parameters": {name: {"outputFile": str(outputs_folder / name)} for name in names},
-            "artifacts": {"model": artifact("model", "system.Model"), "metrics": artifact("metrics", "system.Metrics")},
-            "outputFile": str(outputs_folder / "executor_output.json"),
-        },
-    }
-    program = tmp_path / "ephemeral_component.py"
-    program.write_text(train.component_spec.implementation.container.command[-1])
-    arguments = ["--component_module_path", str(program), "--function_to_execute", "train"]
-    done = subprocess.run(
-        [sys.executable, "-m", "kfp.dsl.executor_main", *arguments, "--executor_input", json.dumps(executor_input)],
-        env={**os.environ, **account.emulator.env, "_KFP_RUNTIME": "true"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    written = json.loads((outputs_folder / "executor_output.json").read_text())
-    job_name = written["parameterValues"]["job_name"]
-    assert job_name.startswith(account.name[:20])
-    assert account.sagemaker.describe_training_job(TrainingJobName=job_name)["TrainingJobStatus"] == "Completed"
+def jobs_of(account: Account, status: str = "") -> list[str]:
+    given = {"StatusEquals": status} if status else {}
+    prefix = account.name[:30].rstrip("-")
+    answer = account.sagemaker.list_training_jobs(NameContains=prefix, **given)
+    return [job["TrainingJobName"] for job in answer["TrainingJobSummaries"]]
+
+
+def test_the_compiled_step_runs_as_kubeflow_runs_it(account: Account, tmp_path: Path) -> None:
+    written = StepProcess(train, tmp_path, account.emulator.env).run(**inputs(account, TRAIN))
+    assert [written["parameterValues"]["job_name"]] == jobs_of(account, "Completed")
     (metrics,) = written["artifacts"]["metrics"]["artifacts"]
     assert metrics["metadata"]["loss"] == pytest.approx(0.5)
-    assert metrics["uri"] == str(outputs_folder / "metrics")
+    assert metrics["uri"] == str(tmp_path / "outputs/metrics")
+
+
+# Works until the test says that it may end.
+PATIENT = """
+import os, pathlib, time
+print("working", flush=True)
+while not pathlib.Path(os.environ["GATE"]).exists():
+    time.sleep(0.02)
+"""
+
+
+def log_until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"the step ended before it said {text!r}")
+
+
+def test_sigterm_stops_the_job_and_fails_the_step(account: Account, tmp_path: Path) -> None:
+    step = StepProcess(train, tmp_path, account.emulator.env)
+    given = {**inputs(account, PATIENT), "environment": {"GATE": str(tmp_path / "gate")}}
+    with step.started(**given) as process:
+        log_until(process, "working")
+        process.terminate()
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+    (name,) = jobs_of(account)
+    assert account.sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] in ("Stopping", "Stopped")
+
+
+def test_a_killed_step_adopts_its_job_when_it_is_retried(account: Account, tmp_path: Path) -> None:
+    run = {RUN_ID_VARIABLE: account.name, TASK_NAME_VARIABLE: "train"}
+    step = StepProcess(train, tmp_path, {**account.emulator.env, **run})
+    gate = tmp_path / "gate"
+    given = {**inputs(account, PATIENT), "environment": {"GATE": str(gate)}}
+    with step.started(**given) as process:
+        log_until(process, "working")
+        process.kill()
+        process.wait()
+    gate.touch()
+    written = step.run(**given)
+    assert jobs_of(account) == [written["parameterValues"]["job_name"]]
 
 
 def test_of_a_metric_reported_twice_the_last_value_counts() -> None:
