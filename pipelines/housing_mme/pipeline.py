@@ -257,10 +257,14 @@ def housing_mme(
     sklearn_version: str = "1.2-1",
     train_fraction: float = 0.7,
     validation_fraction: float = 0.3,
-    epochs: int = 10,
-    mini_batch_size: int = 100,
-    num_models: int = 32,
-    loss: str = "absolute_loss",
+    hyperparameters: dict = {
+        "feature_dim": 10,
+        "predictor_type": "regressor",
+        "mini_batch_size": 100,
+        "epochs": 10,
+        "num_models": 32,
+        "loss": "absolute_loss",
+    },
     preprocessor_instance_type: str = "ml.m5.large",
     transform_instance_type: str = "ml.m5.large",
     training_instance_type: str = "ml.m5.large",
@@ -270,6 +274,7 @@ def housing_mme(
     houses_to_query: int = 100,
     max_error_percent: float = 10.0,
     cache_experiment_models: int = 40,
+    metrics_window_seconds: int = 1800,
     metrics_period_seconds: int = 60,
     keep_endpoint: bool = False,
 ) -> None:
@@ -287,10 +292,7 @@ def housing_mme(
         sklearn_version: Version of SageMaker's scikit-learn container.
         train_fraction: Share of the training houses the regressor learns from.
         validation_fraction: Share it is validated on; the two add up to 1.
-        epochs: Passes of linear-learner over the data.
-        mini_batch_size: Houses in a batch of linear-learner.
-        num_models: Models linear-learner trains side by side with different hyperparameters; the best one stays.
-        loss: Loss of linear-learner, such as absolute_loss or squared_loss.
+        hyperparameters: Hyperparameters of linear-learner; it trains num_models side by side and keeps the best one.
         preprocessor_instance_type: Instance type of the jobs that fit the preprocessors.
         transform_instance_type: Instance type of the batch transform jobs.
         training_instance_type: Instance type of the linear-learner jobs.
@@ -300,6 +302,7 @@ def housing_mme(
         houses_to_query: Held-out houses a location to price on the endpoint.
         max_error_percent: The run fails when a location's mean absolute percentage error is greater.
         cache_experiment_models: Copies published to watch the endpoint load and unload models; 0 leaves this out.
+        metrics_window_seconds: How far the charts go back.
         metrics_period_seconds: Seconds a point of the charts; AWS has a point a minute.
         keep_endpoint: Keep endpoint and models; the endpoint costs until you delete it.
     """
@@ -366,14 +369,7 @@ def housing_mme(
             ).set_display_name("Split 70/30")
             regressor = components.train(
                 algorithm="linear-learner",
-                hyperparameters={
-                    "feature_dim": 10,
-                    "predictor_type": "regressor",
-                    "mini_batch_size": mini_batch_size,
-                    "epochs": epochs,
-                    "num_models": num_models,
-                    "loss": loss,
-                },
+                hyperparameters=hyperparameters,
                 channels=[
                     {"name": "train", "s3_uri": parts.outputs["train_s3_uri"], "content_type": "text/csv;label_size=1"},
                     {
@@ -491,6 +487,7 @@ def housing_mme(
                 )
             components.endpoint_metrics(
                 endpoint_name=endpoint.outputs["endpoint_name"],
+                window_seconds=metrics_window_seconds,
                 period_seconds=metrics_period_seconds,
                 metric_names=[
                     "LoadedModelCount",

@@ -41,6 +41,8 @@ class Emulator:
     def stop(self) -> None:
         """End it with everything it started."""
         stop_process(self.process)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 def start(state_dir: Path, log: Path, *, auth: bool, multi_model_memory_mb: int, outlives_parent: bool) -> Emulator:
@@ -59,12 +61,12 @@ def start(state_dir: Path, log: Path, *, auth: bool, multi_model_memory_mb: int,
     arguments = [_command(), "up", "--port", "0", "--state-dir", str(state_dir)]
     arguments += ["--multi-model-memory-mb", str(multi_model_memory_mb)] if multi_model_memory_mb else []
     arguments += ["--auth"] if auth else []
-    arguments += [] if outlives_parent else ["--die-with-parent"]
+    arguments += [] if outlives_parent else ["--stop-with-stdin"]
     with log.open("w") as sink:
         # Into a file, not a pipe: an emulator that stays must not lose its reader when this process ends.
         process = subprocess.Popen(
             arguments,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if outlives_parent else subprocess.PIPE,
             stdout=sink,
             stderr=sink,
             start_new_session=True,

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kfp_sagemaker.aws.values import normalise
 from kfp_sagemaker.cli.progress import duration
 from kfp_sagemaker.cli.run_state import RunState, Step
 from kfp_sagemaker.html_report import MUTED, SERIES_COLORS, HtmlReport, new_figure
@@ -37,7 +38,8 @@ def write(state: RunState, run_id: str, where: str, path: Path) -> Path:
     if state.error and not state.failed_steps():
         page.add_text("Error", state.error)
     for step, columns, rows in state.tables():
-        page.add_table(step.title, columns, rows)
+        if not html_artifacts(step):  # a step's own page says it better
+            page.add_table(step.title, columns, rows)
     for step in state.steps.values():
         for content in html_artifacts(step):
             page.add_report(content, step.title)
@@ -85,9 +87,4 @@ def gantt(state: RunState) -> Any:
 
 def _parameters(state: RunState) -> dict[str, str]:
     values = {name: parameter.default for name, parameter in state.pipeline.parameters.items()} | dict(state.arguments)
-    return {name: value if isinstance(value, str) else json.dumps(_whole(value)) for name, value in values.items()}
-
-
-def _whole(value: Any) -> Any:
-    """Numbers of a compiled pipeline are floats: 40.0 models are 40."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return {name: value if isinstance(value, str) else json.dumps(normalise(value)) for name, value in values.items()}

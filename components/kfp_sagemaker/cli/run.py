@@ -26,6 +26,7 @@ from kfp_sagemaker.cli.pipeline_file import PipelineFile
 from kfp_sagemaker.cli.run_state import RunState
 
 RUN_FILE = "run.json"
+STEPS_FILE = "steps.json"
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ def show_outcome(state: RunState, run: Run, console: Console) -> None:
     for step, columns, rows in state.tables():
         console.print()
         console.print(progress.table_of(columns, rows, step.title))
+    (run.folder / STEPS_FILE).write_text(json.dumps(state.summary(), indent=2) + "\n")
     path = report.write(state, run.run_id, run.where, run.folder / "report.html")
     console.print()
     failed = state.failed_steps()

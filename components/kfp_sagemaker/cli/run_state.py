@@ -125,6 +125,23 @@ class RunState:
             if isinstance(value, dict) and value.keys() >= {"columns", "rows"}
         ]
 
+    def summary(self) -> list[dict[str, Any]]:
+        """The steps as data, for programs."""
+        return [
+            {
+                "step": step.key,
+                "title": step.title,
+                "status": step.status,
+                "started": step.started,
+                "seconds": round(step.elapsed_seconds(self.finished or step.started), 3),
+                "attempts": step.attempts,
+                "log": str(step.log),
+                "outputs": step.outputs,
+                "artifacts": step.artifacts,
+            }
+            for step in self.steps.values()
+        ]
+
     def elapsed_seconds(self) -> float:
         """How long the run has gone on, or took."""
         return (self.finished or time.time()) - self.started
