@@ -190,14 +190,21 @@ def test_a_multiclass_classifier_learns(tmp_path: Path) -> None:
     np.testing.assert_allclose([answer["score"] for answer in answers], softmax(model.raw_scores(features)))
 
 
-def test_l1_removes_useless_features(tmp_path: Path, to_csv: Callable[..., str]) -> None:
+def test_l1_shrinks_useless_features(tmp_path: Path, to_csv: Callable[..., str]) -> None:
     random = np.random.default_rng(7)
-    features = random.normal(size=(500, 20))
-    labels = 3 * features[:, 0] - 2 * features[:, 1]
-    given = {"predictor_type": "regressor", "l1": "0.05", "wd": "0", "learning_rate": "0.05", "epochs": "40"}
-    train(job(tmp_path, {**given, "mini_batch_size": "50"}, train=labelled_csv(to_csv, labels, features)))
-    weights = LinearModel.load(tmp_path / "model").weights[:, 0]
-    assert np.count_nonzero(np.abs(weights) > 1e-9) == 2
+    features = random.normal(size=(600, 20))
+    labels = 3 * features[:, 0] - 2 * features[:, 1] + random.normal(0, 2, 600)
+    data = labelled_csv(to_csv, labels[:100], features[:100])
+    held_out = labelled_csv(to_csv, labels[100:], features[100:])
+    given = {"predictor_type": "regressor", "wd": "0", "learning_rate": "0.05", "epochs": "30"}
+    useless = {}
+    for l1 in ("0", "0.2"):
+        train(job(tmp_path / l1, {**given, "l1": l1, "mini_batch_size": "50"}, train=data, validation=held_out))
+        weights = LinearModel.load(tmp_path / l1 / "model").weights[:, 0]
+        assert weights[0] > 2
+        assert weights[1] < -1
+        useless[l1] = np.abs(weights[2:]).mean()
+    assert useless["0.2"] < useless["0"] / 3
 
 
 @pytest.mark.parametrize(

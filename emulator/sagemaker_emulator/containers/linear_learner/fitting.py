@@ -85,7 +85,7 @@ class Fitter:
         weights = self._initial(train.features.shape[1])
         optimizer = Optimizer(self._hyperparameters["optimizer"], weights.shape, self._hyperparameters)
         schedule = Schedule.of(self._hyperparameters, epochs * steps)
-        rates = np.array([candidate.learning_rate for candidate in self._candidates])[self._per_column]
+        rates = self._by_column("learning_rate")
         row_rates = np.ones((len(weights), 1))
         bias_lr_mult = self._hyperparameters["bias_lr_mult"]
         row_rates[-1] = 0.0 if not self._hyperparameters["use_bias"] else 1.0 if bias_lr_mult == AUTO else bias_lr_mult
@@ -99,7 +99,6 @@ class Fitter:
                 losses, gradient = self._gradient(weights, train, chosen)
                 seen += losses
                 optimizer.update(weights, gradient, row_rates * schedule.rates(rates, step))
-                self._shrink(weights, schedule.rates(rates, step))
                 step += 1
             current = self.mean_losses(weights, train if validation is None else validation)
             current = np.where(np.isfinite(current), current, np.inf)
@@ -145,18 +144,18 @@ class Fitter:
         gradient = np.empty_like(weights)
         gradient[:-1] = features.T @ by_score
         gradient[-1] = by_score.sum(axis=0)
-        decay = np.array([candidate.wd for candidate in self._candidates])[self._per_column]
+        decay = self._by_column("wd")
         gradient[:-1] += decay * weights[:-1]
+        # the subgradient: an adaptive optimizer scales a proximal step unlike the gradient it has to balance
+        gradient[:-1] += self._by_column("l1") * np.sign(weights[:-1])
         bias_wd_mult = self._hyperparameters["bias_wd_mult"]
         if bias_wd_mult != AUTO:
             gradient[-1] += bias_wd_mult * decay * weights[-1]
         return share @ losses, gradient
 
-    def _shrink(self, weights: Array, rates: Array) -> None:
-        """The proximal step of the L1 penalty: weights move towards zero and stay there."""
-        penalty = rates * np.array([candidate.l1 for candidate in self._candidates])[self._per_column]
-        if penalty.any():
-            weights[:-1] = np.sign(weights[:-1]) * np.maximum(np.abs(weights[:-1]) - penalty, 0.0)
+    def _by_column(self, name: str) -> Array:
+        """A hyperparameter of every candidate, once a column of the weights."""
+        return np.array([getattr(candidate, name) for candidate in self._candidates])[self._per_column]
 
     def _is_stalled(self, history: list[float]) -> bool:
         patience = self._hyperparameters["early_stopping_patience"]
