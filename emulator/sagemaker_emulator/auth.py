@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sagemaker_emulator.api.common import find_by_arn
-from sagemaker_emulator.ministack import Caller, Ministack
+from sagemaker_emulator.ministack_iam import Caller, MinistackIam
 from sagemaker_emulator.operations import Context
 from sagemaker_emulator.service_model import Operation
 
@@ -73,11 +73,11 @@ class Authorizations:
         return [asdict(call) for call in self._calls]
 
 
-def authorize(ministack: Ministack, caller: Caller, ctx: Context, operation: Operation, params: dict[str, Any]) -> None:
+def authorize(iam: MinistackIam, caller: Caller, ctx: Context, operation: Operation, params: dict[str, Any]) -> None:
     """Check that a caller may make a call.
 
     Args:
-        ministack: The evaluator.
+        iam: The evaluator.
         caller: Who calls.
         ctx: The call's context.
         operation: What is called.
@@ -91,13 +91,13 @@ def authorize(ministack: Ministack, caller: Caller, ctx: Context, operation: Ope
     conditions = dict(_condition_keys(params))
     conditions.update(_resource_tags(ctx, operation, params))
     target = resource_arn(ctx, operation, params)
-    ministack.authorize(caller, action, target, conditions)
+    iam.authorize(caller, action, target, conditions)
     if params.get("Tags") and operation.name.startswith("Create"):
-        ministack.authorize(caller, f"{namespace}:AddTags", target, conditions)
+        iam.authorize(caller, f"{namespace}:AddTags", target, conditions)
     for name in _ROLE_PARAMETERS:
         if role_arn := params.get(name):
             passed_to = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
-            ministack.authorize(caller, "iam:PassRole", role_arn, passed_to)
+            iam.authorize(caller, "iam:PassRole", role_arn, passed_to)
 
 
 def resource_arn(ctx: Context, operation: Operation, params: dict[str, Any]) -> str:
@@ -121,27 +121,29 @@ def _action_name(operation_name: str) -> str:
 
 
 def _condition_keys(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    # Processing jobs hold their network settings one level down, other requests on top.
+    network = {**params, **params.get("NetworkConfig", {})}
     for parameter, key in (
-        ("TargetModel", "sagemaker:targetmodel"),
         ("EnableNetworkIsolation", "sagemaker:networkisolation"),
         ("EnableInterContainerTrafficEncryption", "sagemaker:intercontainertrafficencryption"),
-        ("KmsKeyId", "sagemaker:volumekmskey"),
     ):
-        if parameter in params:
-            value = params[parameter]
-            yield key, str(value).lower() if isinstance(value, bool) else value
-    vpc = params.get("VpcConfig") or params.get("NetworkConfig", {}).get("VpcConfig") or {}
-    if vpc:
+        if parameter in network:
+            yield key, str(network[parameter]).lower()
+    if vpc := network.get("VpcConfig"):
         yield "sagemaker:vpcsubnets", vpc.get("Subnets", [])
         yield "sagemaker:vpcsecuritygroupids", vpc.get("SecurityGroupIds", [])
-    output = params.get("OutputDataConfig") or params.get("TransformOutput") or {}
+    if target_model := params.get("TargetModel"):
+        yield "sagemaker:targetmodel", target_model
+    output = params.get("OutputDataConfig") or params.get("TransformOutput") or params.get("ProcessingOutputConfig", {})
     if output.get("KmsKeyId"):
         yield "sagemaker:outputkmskey", output["KmsKeyId"]
     resources = params.get("ResourceConfig") or params.get("TransformResources") or {}
     cluster = params.get("ProcessingResources", {}).get("ClusterConfig", {})
-    variants = params.get("ProductionVariants", [])
-    types = [item["InstanceType"] for item in (resources, cluster, *variants) if item.get("InstanceType")]
-    if types:
+    if volume_key := params.get("KmsKeyId") or resources.get("VolumeKmsKeyId") or cluster.get("VolumeKmsKeyId"):
+        yield "sagemaker:volumekmskey", volume_key
+    groups = resources.get("InstanceGroups", [])
+    machines = (resources, cluster, *groups, *params.get("ProductionVariants", []))
+    if types := [machine["InstanceType"] for machine in machines if machine.get("InstanceType")]:
         yield "sagemaker:instancetypes", types
     if tags := params.get("Tags"):
         yield "aws:tagkeys", [tag["Key"] for tag in tags]

@@ -14,7 +14,7 @@ from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.settings import Settings
 
 if TYPE_CHECKING:
-    from sagemaker_emulator.ministack import Ministack
+    from sagemaker_emulator.ministack_iam import MinistackIam
     from sagemaker_emulator.operations import Context
 
 ROOT_ACCESS_KEY_ID = "test"
@@ -37,15 +37,15 @@ class InternalAws:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._ministack: Ministack | None = None
+        self._iam: MinistackIam | None = None
         self._lock = threading.Lock()
         self._loader: Any = None
         self._sessions: dict[tuple[str, str], Any] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
 
-    def attach(self, ministack: Ministack) -> None:
+    def attach(self, iam: MinistackIam) -> None:
         """Give access to the roles; called once, before the first request."""
-        self._ministack = ministack
+        self._iam = iam
 
     def client(self, service: str, region: str, role_arn: str = "") -> Any:
         """Return a blocking client; call it in a thread, never on the event loop, which has to answer it.
@@ -104,11 +104,7 @@ class InternalAws:
         """
         if not _ROLE_ARN.fullmatch(role_arn):
             raise ValidationException(f"Invalid role ARN: {role_arn}")
-        if (
-            self._settings.auth
-            and self._ministack
-            and not self._ministack.service_may_assume(role_arn, SERVICE_PRINCIPAL)
-        ):
+        if self._settings.auth and self._iam and not self._iam.service_may_assume(role_arn, SERVICE_PRINCIPAL):
             raise ValidationException(
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
                 f"'{SERVICE_PRINCIPAL}' to assume the role."
@@ -147,7 +143,7 @@ class InternalAws:
 
     def _assume(self, sts: Any, role_arn: str) -> dict[str, str]:
         # STS lets root assume any role a service is trusted with; that SageMaker is trusted is checked here.
-        if self._ministack and not self._ministack.service_may_assume(role_arn, SERVICE_PRINCIPAL):
+        if self._iam and not self._iam.service_may_assume(role_arn, SERVICE_PRINCIPAL):
             raise PermissionError(f"{SERVICE_PRINCIPAL} cannot assume {role_arn}: it is missing or does not trust it")
         answer = sts.assume_role(RoleArn=role_arn, RoleSessionName=_SESSION_NAME, DurationSeconds=_SESSION_SECONDS)
         credentials = answer["Credentials"]

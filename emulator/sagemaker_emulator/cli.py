@@ -45,9 +45,9 @@ def main() -> None:
     show_default=True,
     help="Memory for the models of one multi-model container; 0: that of its instance type.",
 )
-@click.option("--die-with-parent", is_flag=True, hidden=True, help="End when the starting process ends.")
+@click.option("--stop-with-stdin", is_flag=True, help="Stop also when standard input ends: with the starting program.")
 def up(
-    port: int, state_dir: Path, auth: bool, latency_ms: int, multi_model_memory_mb: int, die_with_parent: bool
+    port: int, state_dir: Path, auth: bool, latency_ms: int, multi_model_memory_mb: int, stop_with_stdin: bool
 ) -> None:
     """Serve until stopped (Ctrl-C or SIGTERM), printing the environment to export once ready.
 
@@ -62,8 +62,6 @@ def up(
     from sagemaker_emulator import server
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if die_with_parent:
-        server.die_with_parent()
     state_dir = state_dir.resolve()
     try:
         with server.own_state_dir(state_dir), server.bind(port) as listener:
@@ -75,7 +73,14 @@ def up(
                 multi_model_memory_mb=multi_model_memory_mb,
             )
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(server.serve(settings, listener, lambda environment: _say_ready(settings, environment)))
+                runner.run(
+                    server.serve(
+                        settings,
+                        listener,
+                        lambda environment: _say_ready(settings, environment),
+                        stop_with_stdin=stop_with_stdin,
+                    )
+                )
     except server.EmulatorError as error:
         raise click.ClickException(str(error)) from error
 

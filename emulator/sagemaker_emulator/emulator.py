@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.02
 
 
 class Emulator:
-    """A running emulator; ends with the ``with`` block, and with this process however that ends (on Linux).
+    """A running emulator; ends with the ``with`` block, and with this process however that ends.
 
     Args:
         state_dir: Where its state is kept; a temporary folder, removed at the end, when not given.
@@ -53,11 +53,14 @@ class Emulator:
         multi_model_memory_mb: int = 0,
         log_path: Path | str | None = None,
     ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="sagemaker-emulator-") if state_dir is None else None
-        self.state_dir = Path(state_dir or (self._temporary.name if self._temporary else ".")).resolve()
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        if state_dir is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="sagemaker-emulator-", ignore_cleanup_errors=True)
+            state_dir = self._temporary.name
+        self.state_dir = Path(state_dir).resolve()
         self.log_path = Path(log_path) if log_path else self.state_dir / "emulator.log"
         self._arguments = [
-            *("up", "--port", str(port), "--state-dir", str(self.state_dir), "--die-with-parent"),
+            *("up", "--port", str(port), "--state-dir", str(self.state_dir), "--stop-with-stdin"),
             *("--latency-ms", str(latency_ms), "--multi-model-memory-mb", str(multi_model_memory_mb)),
             *(["--auth"] if auth else []),
         ]
@@ -88,7 +91,7 @@ class Emulator:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sagemaker_emulator.cli", *self._arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -127,16 +130,22 @@ class Emulator:
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
+            self._process.kill()
+        self._forget()
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would; its state folder can be started again."""
         if self._process is None:
             return
         self._process.kill()
-        self._process.wait()
-        self._process = None
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._process is not None:
+            self._process.wait()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            self._process = None
 
     def __enter__(self) -> Emulator:
         return self.start()

@@ -96,7 +96,7 @@ class OperationNotImplemented(ApiError):
         super().__init__(
             "OperationNotImplemented",
             f"sagemaker-emulator does not implement {operation} of {service}; "
-            "`sagemaker-emulator operations` and docs/emulator_operations.md list what it implements.",
+            "`sagemaker-emulator operations` and docs/emulator-operations.md list what it implements.",
         )
 
 

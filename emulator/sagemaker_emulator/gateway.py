@@ -113,13 +113,13 @@ class Gateway:
         """Parse, validate and, with ``--auth``, authorise a request; raises what it is refused with."""
         if self._faults.throttles(operation.name):
             raise ThrottlingException
-        caller = self._ministack.caller(scope, body) if self._app.settings.auth else None
+        caller = self._ministack.iam.caller(scope, body) if self._app.settings.auth else None
         params = protocol.parse_request(model, operation, labels, scope["query_string"], headers, body)
         account_id = self._app.settings.account_id
         caller_arn = caller.arn if caller else self._root_arn
         ctx = Context(self._app, account_id, region, _partition(region), caller_arn, request_id)
         if caller is not None:
-            authorize(self._ministack, caller, ctx, operation, params)
+            authorize(self._ministack.iam, caller, ctx, operation, params)
         check_tags(params.get("Tags", []))
         return ctx, params
 

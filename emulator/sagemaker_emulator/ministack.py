@@ -8,16 +8,15 @@ the emulator's state folder.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
-from sagemaker_emulator.errors import AccessDenied, ApiError
+from sagemaker_emulator.ministack_iam import MinistackIam
 from sagemaker_emulator.ministack_state import MinistackState
 from sagemaker_emulator.settings import DEFAULT_REGION, HOST, Settings
 
@@ -48,29 +47,6 @@ _READ_ONLY_PREFIXES = (
 )
 # STS makes sessions in calls that read like look-ups.
 _WRITING_NAMES = frozenset({"GetSessionToken", "GetFederationToken"})
-_JSON_AUTH_CODES = {
-    "InvalidClientTokenId": "UnrecognizedClientException",
-    "InvalidToken": "UnrecognizedClientException",
-    "SignatureDoesNotMatch": "InvalidSignatureException",
-    "IncompleteSignature": "IncompleteSignatureException",
-    "MissingAuthenticationToken": "MissingAuthenticationTokenException",
-    "RequestExpired": "RequestExpiredException",
-}
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who signed a request.
-
-    Attributes:
-        access_key_id: The key of the signature.
-        region: The region it was made for.
-        arn: The user, assumed role or root the key belongs to; empty for an unknown key.
-    """
-
-    access_key_id: str
-    region: str
-    arn: str
 
 
 class Ministack:
@@ -91,16 +67,19 @@ class Ministack:
         import ministack.core.router
 
         self._app: Any = ministack.app
-        self._evaluator = ministack.core.iam_evaluator
-        self._iam_actions = ministack.core.iam_actions
-        self._responses = ministack.core.responses
         self._router = ministack.core.router
-        self._account_id = settings.account_id
+        self.iam = MinistackIam(
+            ministack.app,
+            ministack.core.iam_evaluator,
+            ministack.core.iam_actions,
+            ministack.core.responses,
+            ministack.core.router,
+        )
         self._state = MinistackState(
             ministack.app, ministack.core.persistence, ministack.core.responses, settings.state_dir / "ministack"
         )
         if on_decision is not None:
-            self._report_decisions(on_decision)
+            self.iam.report_decisions(on_decision)
         self._to_lifespan: asyncio.Queue[Message] = asyncio.Queue()
         self._from_lifespan: asyncio.Queue[Message] = asyncio.Queue()
         self._lifespan: asyncio.Task[None] | None = None
@@ -141,6 +120,9 @@ class Ministack:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         service, action = self._service_and_action(scope, headers, query, body)
+        if service == "sts" and action == "AssumeRole" and (missing := self._missing_role(query, body)):
+            await _refuse_assume_role(send, missing)
+            return
 
         async def save_then_send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] < 400:
@@ -160,79 +142,11 @@ class Ministack:
         action = params.get("Action", [""])[0] or headers.get("x-amz-target", "").rpartition(".")[2]
         return service, action or scope["path"].rpartition("/operation/")[2]
 
-    def caller(self, scope: Scope, body: bytes) -> Caller:
-        """Return who signed a request; the signature itself is checked by the first ``authorize``."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        access_key_id: str = self._router.extract_access_key_id(headers, query)
-        region: str = self._router.extract_region(headers, query)
-        try:
-            account = self._evaluator.find_iam_access_key_account(access_key_id) or access_key_id
-        except self._evaluator.AmbiguousAccessKeyError as error:
-            raise ApiError("UnrecognizedClientException", str(error)) from error
-        # These are context variables: they hold for this request's task only.
-        self._responses.set_request_account_id(account)
-        self._responses.set_request_region(region)
-        raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-        self._evaluator.pin_signed_request(scope["method"], raw_path, query, scope["headers"])
-        self._evaluator.pin_signed_body(body)
-        identity = self._evaluator.resolve_caller_identity(access_key_id) or {}
-        return Caller(access_key_id, region, identity.get("userArn", ""))
-
-    def authorize(self, caller: Caller, action: str, resource_arn: str, conditions: dict[str, str]) -> None:
-        """Evaluate a caller's policies, boundary and session policies for an action.
-
-        Args:
-            caller: Who calls.
-            action: Such as ``sagemaker:CreateModel``.
-            resource_arn: What it acts on; ``*`` for actions without a resource.
-            conditions: The request's condition keys, in lower case.
-
-        Raises:
-            ApiError: The credentials are not valid, or no policy allows the action or one denies it.
-        """
-        denied = self._evaluator.enforce(
-            caller.access_key_id, action, "sagemaker", caller.region, resource_arn, conditions
-        )
-        if denied is None:
-            return
-        if isinstance(denied, self._evaluator.AuthError):
-            raise ApiError(_JSON_AUTH_CODES.get(denied.code, denied.code), denied.message)
-        is_explicit = denied.decision == "Deny"
-        raise AccessDenied(
-            self._iam_actions.identity_denial_message(action, denied.principal_arn, resource_arn, is_explicit)
-        )
-
-    def service_may_assume(self, role_arn: str, service: str) -> bool | None:
-        """Return whether a role trusts an AWS service, or None when there is no such role.
-
-        Args:
-            role_arn: The role.
-            service: The service principal, such as ``sagemaker.amazonaws.com``.
-        """
-        name = role_arn.rpartition("/")[2]
-        role = self._app._get_module("iam")._roles.get_scoped(self._account_id, None, name)
-        if role is None or role["Arn"] != role_arn:
-            return None
-        document = role["AssumeRolePolicyDocument"]
-        trusting = _only_service_statements(_parse_document(document), service)
-        root = f"arn:aws:iam::{self._account_id}:root"
-        allowed: bool = self._evaluator.evaluate_trust_policy(trusting, root)
-        return allowed
-
-    def _report_decisions(self, on_decision: Callable[[str, str, str, bool], None]) -> None:
-        evaluator = self._evaluator
-        enforce = evaluator.enforce
-
-        def reporting_enforce(access_key_id: str, iam_action: str, service: str, *args: Any, **kwargs: Any) -> Any:
-            denied = enforce(access_key_id, iam_action, service, *args, **kwargs)
-            resource_arn = kwargs.get("resource_arn") or (args[1] if len(args) > 1 else "*")
-            principal = (evaluator.resolve_caller_identity(access_key_id) or {}).get("userArn", "")
-            on_decision(principal, iam_action, resource_arn, denied is None)
-            return denied
-
-        # ministack looks the function up in its module at each call.
-        evaluator.enforce = reporting_enforce
+    def _missing_role(self, query: dict[str, list[str]], body: bytes) -> str:
+        """Return the role an AssumeRole asks for when it does not exist; without ``AUTH`` ministack lets it pass."""
+        role_arn = {**query, **parse_qs(body.decode("utf-8", "replace"))}.get("RoleArn", [""])[0]
+        is_role = role_arn.count(":") == 5 and ":role/" in role_arn
+        return role_arn if is_role and self.iam.role(role_arn) is None else ""
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -248,6 +162,17 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
+async def _refuse_assume_role(send: Send, role_arn: str) -> None:
+    body = (
+        '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>'
+        f"<Code>AccessDenied</Code><Message>Not authorized to perform: sts:AssumeRole on resource: {escape(role_arn)} "
+        "(the role does not exist in this emulator)</Message></Error></ErrorResponse>"
+    ).encode()
+    headers = [(b"content-type", b"text/xml"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 def _replay(body: bytes) -> Receive:
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -261,24 +186,6 @@ def _is_object_request(scope: Scope) -> bool:
     authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     is_s3 = b"/s3/aws4_request" in authorization or not authorization
     return is_s3 and len(scope["path"].strip("/").split("/", 1)) == 2
-
-
-def _parse_document(document: Any) -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads(document) if isinstance(document, str) else document
-    return parsed
-
-
-def _only_service_statements(document: dict[str, Any], service: str) -> dict[str, Any]:
-    # The evaluator lets root pass any service principal; here exactly one service is asked about, so statements that
-    # name it apply to everybody and the others to nobody.
-    statements = document.get("Statement", [])
-    trusting = []
-    for statement in statements if isinstance(statements, list) else [statements]:
-        principal = statement.get("Principal", {})
-        services = principal.get("Service", []) if isinstance(principal, dict) else []
-        if principal == "*" or service in ([services] if isinstance(services, str) else services):
-            trusting.append({**statement, "Principal": "*"})
-    return {**document, "Statement": trusting}
 
 
 def _set_environment(settings: Settings) -> None:

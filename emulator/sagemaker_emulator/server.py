@@ -8,8 +8,9 @@ import fcntl
 import json
 import logging
 import os
-import signal
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -107,13 +108,20 @@ def client_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-async def serve(settings: Settings, listener: socket.socket, on_ready: Callable[[dict[str, str]], None]) -> None:
+async def serve(
+    settings: Settings,
+    listener: socket.socket,
+    on_ready: Callable[[dict[str, str]], None],
+    *,
+    stop_with_stdin: bool = False,
+) -> None:
     """Serve until SIGTERM or SIGINT; returns after an orderly stop.
 
     Args:
         settings: What to serve; the port is the listener's.
         listener: The bound socket.
         on_ready: Called with the client's environment once everything is up again.
+        stop_with_stdin: Stop also when standard input ends.
     """
     authorizations = Authorizations()
     ministack = Ministack(settings, authorizations.record)
@@ -121,8 +129,10 @@ async def serve(settings: Settings, listener: socket.socket, on_ready: Callable[
     app = create_app(settings)
     operations.load()
     gateway = Gateway(app, ministack, authorizations, emulator_version())
-    app.aws.attach(ministack)
+    app.aws.attach(ministack.iam)
     server = _Server(_uvicorn_config(gateway))
+    if stop_with_stdin:
+        _stop_when_stdin_ends(server)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stop_requested = asyncio.create_task(server.stop_requested.wait())
     try:
@@ -160,8 +170,14 @@ class _Server(uvicorn.Server):
         self.stop_requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
+    def request_stop(self) -> None:
+        """Ask for the stop; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            self._loop.call_soon_threadsafe(self.stop_requested.set)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self.stop_requested.set)
+        """Take a signal for a request to stop."""
+        self.request_stop()
 
 
 def _uvicorn_config(gateway: Gateway) -> uvicorn.Config:
@@ -203,10 +219,14 @@ def _write_environment(state_dir: Path, environment: dict[str, str]) -> None:
     temporary.replace(file)
 
 
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends (Linux): a killed test leaves no emulator behind."""
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes
+def _stop_when_stdin_ends(server: _Server) -> None:
+    # Whoever started this process holds the other end: it is closed when that one ends, however it ends. Unlike the
+    # kernel's parent-death signal this works everywhere and does not mistake the end of a thread for that of its
+    # process.
+    def wait() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while os.read(sys.stdin.fileno(), 1024):
+                pass
+        server.request_stop()
 
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    threading.Thread(target=wait, name="stdin", daemon=True).start()

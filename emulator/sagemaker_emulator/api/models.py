@@ -131,7 +131,7 @@ async def _check_model_data(ctx: Context, container: dict[str, Any], role_arn: s
         s3 = await asyncio.to_thread(ctx.app.aws.client, "s3", ctx.region, role_arn)
         await asyncio.to_thread(s3.head_object, Bucket=bucket, Key=key)
     except (s3_transfer.TransferError, PermissionError, ClientError) as error:
-        if isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == "404":
             raise ValidationException(f"Could not find model data at {url}.") from error
         raise ValidationException(
             f'Could not access model data at {url}. Please ensure that the role "{role_arn}" exists and that its trust '

@@ -221,3 +221,23 @@ def test_without_auth_only_the_form_of_a_role_counts(emulator, unique_name):
         PrimaryContainer={"Image": IMAGE},
         ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/service-role/no-such-role",
     )
+
+
+def test_instance_types_are_a_condition(user):
+    small = {"ForAllValues:StringLike": {"sagemaker:InstanceTypes": ["ml.m5.*"]}}
+    user.may(allow("sagemaker:CreateEndpointConfig", "*", small))
+    create = user.client("sagemaker").create_endpoint_config
+
+    def variant(instance_type):
+        return {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": instance_type}
+
+    allowed = refusal(create, EndpointConfigName=user.name, ProductionVariants=[variant("ml.m5.large")])
+    assert "Could not find model" in allowed[1]
+    denied = refusal(create, EndpointConfigName=user.name, ProductionVariants=[variant("ml.p3.2xlarge")])
+    assert denied[0] == "AccessDeniedException"
+
+
+def test_a_missing_role_cannot_be_assumed(emulator, unique_name):
+    sts = emulator.client("sts")
+    arn = f"arn:aws:iam::{ACCOUNT}:role/{unique_name}"
+    assert refusal(sts.assume_role, RoleArn=arn, RoleSessionName="session")[0] == "AccessDenied"

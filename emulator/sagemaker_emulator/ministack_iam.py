@@ -1,0 +1,160 @@
+"""ministack's IAM, as SageMaker's operations need it: who calls, what they may do, which service a role trusts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qs
+
+from sagemaker_emulator.errors import AccessDenied, ApiError
+
+_JSON_AUTH_CODES = {
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "InvalidToken": "UnrecognizedClientException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+    "IncompleteSignature": "IncompleteSignatureException",
+    "MissingAuthenticationToken": "MissingAuthenticationTokenException",
+    "RequestExpired": "RequestExpiredException",
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who signed a request.
+
+    Attributes:
+        access_key_id: The key of the signature.
+        region: The region it was made for.
+        arn: The user, assumed role or root the key belongs to; empty for an unknown key.
+    """
+
+    access_key_id: str
+    region: str
+    arn: str
+
+
+class MinistackIam:
+    """The evaluator that guards ministack's own services, for ours too.
+
+    Args:
+        app: ``ministack.app``.
+        evaluator: ``ministack.core.iam_evaluator``.
+        iam_actions: ``ministack.core.iam_actions``.
+        responses: ``ministack.core.responses``.
+        router: ``ministack.core.router``.
+    """
+
+    def __init__(
+        self,
+        app: ModuleType,
+        evaluator: ModuleType,
+        iam_actions: ModuleType,
+        responses: ModuleType,
+        router: ModuleType,
+    ) -> None:
+        self._app: Any = app
+        self._evaluator: Any = evaluator
+        self._iam_actions: Any = iam_actions
+        self._responses: Any = responses
+        self._router: Any = router
+
+    def caller(self, scope: MutableMapping[str, Any], body: bytes) -> Caller:
+        """Return who signed a request; the signature itself is checked by the first ``authorize``."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        access_key_id: str = self._router.extract_access_key_id(headers, query)
+        region: str = self._router.extract_region(headers, query)
+        try:
+            account = self._evaluator.find_iam_access_key_account(access_key_id) or access_key_id
+        except self._evaluator.AmbiguousAccessKeyError as error:
+            raise ApiError("UnrecognizedClientException", str(error)) from error
+        # These are context variables: they hold for this request's task only.
+        self._responses.set_request_account_id(account)
+        self._responses.set_request_region(region)
+        raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        self._evaluator.pin_signed_request(scope["method"], raw_path, query, scope["headers"])
+        self._evaluator.pin_signed_body(body)
+        identity = self._evaluator.resolve_caller_identity(access_key_id) or {}
+        return Caller(access_key_id, region, identity.get("userArn", ""))
+
+    def authorize(self, caller: Caller, action: str, resource_arn: str, conditions: dict[str, str]) -> None:
+        """Evaluate a caller's policies, boundary and session policies for an action.
+
+        Args:
+            caller: Who calls.
+            action: Such as ``sagemaker:CreateModel``.
+            resource_arn: What it acts on; ``*`` for actions without a resource.
+            conditions: The request's condition keys, in lower case.
+
+        Raises:
+            ApiError: The credentials are not valid, or no policy allows the action or one denies it.
+        """
+        denied = self._evaluator.enforce(
+            caller.access_key_id, action, "sagemaker", caller.region, resource_arn, conditions
+        )
+        if denied is None:
+            return
+        if isinstance(denied, self._evaluator.AuthError):
+            code = str(denied.code)
+            raise ApiError(_JSON_AUTH_CODES.get(code, code), denied.message)
+        is_explicit = denied.decision == "Deny"
+        raise AccessDenied(
+            self._iam_actions.identity_denial_message(action, denied.principal_arn, resource_arn, is_explicit)
+        )
+
+    def role(self, role_arn: str) -> dict[str, Any] | None:
+        """Return ministack's record of a role, or None when there is none."""
+        account_id, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+        role: dict[str, Any] | None = self._app._get_module("iam")._roles.get_scoped(account_id, None, name)
+        return role if role is not None and role["Arn"] == role_arn else None
+
+    def service_may_assume(self, role_arn: str, service: str) -> bool | None:
+        """Return whether a role trusts an AWS service, or None when there is no such role.
+
+        Args:
+            role_arn: The role.
+            service: The service principal, such as ``sagemaker.amazonaws.com``.
+        """
+        role = self.role(role_arn)
+        if role is None:
+            return None
+        trusting = _only_service_statements(_parse_document(role["AssumeRolePolicyDocument"]), service)
+        root = f"arn:aws:iam::{role_arn.split(':')[4]}:root"
+        allowed: bool = self._evaluator.evaluate_trust_policy(trusting, root)
+        return allowed
+
+    def report_decisions(self, on_decision: Callable[[str, str, str, bool], None]) -> None:
+        """Call a function with (principal, action, resource, allowed) for each call that is evaluated from now on."""
+        evaluator = self._evaluator
+        enforce = evaluator.enforce
+
+        def reporting_enforce(access_key_id: str, iam_action: str, service: str, *args: Any, **kwargs: Any) -> Any:
+            denied = enforce(access_key_id, iam_action, service, *args, **kwargs)
+            resource_arn = kwargs.get("resource_arn") or (args[1] if len(args) > 1 else "*")
+            principal = (evaluator.resolve_caller_identity(access_key_id) or {}).get("userArn", "")
+            on_decision(principal, iam_action, resource_arn, denied is None)
+            return denied
+
+        # ministack looks the function up in its module at each call.
+        evaluator.enforce = reporting_enforce
+
+
+def _parse_document(document: Any) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(document) if isinstance(document, str) else document
+    return parsed
+
+
+def _only_service_statements(document: dict[str, Any], service: str) -> dict[str, Any]:
+    # The evaluator lets root pass any service principal; here exactly one service is asked about, so statements that
+    # name it apply to everybody and the others to nobody.
+    statements = document.get("Statement", [])
+    trusting = []
+    for statement in statements if isinstance(statements, list) else [statements]:
+        principal = statement.get("Principal", {})
+        services = principal.get("Service", []) if isinstance(principal, dict) else []
+        if principal == "*" or service in ([services] if isinstance(services, str) else services):
+            trusting.append({**statement, "Principal": "*"})
+    return {**document, "Statement": trusting}
