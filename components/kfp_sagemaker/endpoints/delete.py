@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from kfp_sagemaker.aws import run_context
 from kfp_sagemaker.aws.engine import Timing, print_line
-from kfp_sagemaker.aws.errors import AwsCallError, KfpSagemakerError
+from kfp_sagemaker.aws.errors import AwsCallError, KfpSagemakerError, ResourceMissingError
 from kfp_sagemaker.aws.s3 import list_objects, parse_uri
 from kfp_sagemaker.aws.session import Session
 from kfp_sagemaker.aws.validation import Problems
@@ -127,7 +127,7 @@ def run(
     if work.failures:
         listed = "\n".join(f"  - {failure}" for failure in work.failures)
         raise AwsCallError(
-            f"{len(work.failures)} deletions failed, {len(work.deleted)} are done; what is left may cost:\n{listed}"
+            f"{len(work.failures)} of {len(work.failures) + len(work.deleted)} deletions failed; what is left may cost:\n{listed}"
         )
     sink(f"Deleted {len(work.deleted)} resources." if not keep else f"Kept {len(work.kept)} resources.")
     return Deleted(work.deleted)
@@ -220,7 +220,10 @@ class _Deletion:
     def delete_objects(self, uri: str) -> int:
         """Delete an object, or with a slash at the end everything below the prefix."""
         bucket, key = parse_uri(uri)
-        keys = [item.key for item in list_objects(self.session, uri) if uri.endswith("/") or item.key == key]
+        try:
+            keys = [item.key for item in list_objects(self.session, uri) if uri.endswith("/") or item.key == key]
+        except ResourceMissingError:  # the bucket is gone already
+            return 0
         with ThreadPoolExecutor(_S3_CONCURRENCY, "delete-objects") as pool:
             failed = s3_objects.delete_keys(self.session, bucket, keys, pool)
         if failed:
