@@ -128,7 +128,7 @@ async def check_output(ctx: Context, role_arn: str, s3_uri: str, member: str) ->
     bucket = _bucket(s3_uri, member)
 
     def check() -> bool:
-        return s3_transfer.bucket_exists(ctx.app.aws.client("s3", ctx.region, role_arn), bucket)
+        return s3_transfer.bucket_exists(_s3_client(ctx, role_arn), bucket)
 
     if not await asyncio.to_thread(check):
         raise ValidationException(
@@ -153,7 +153,7 @@ async def check_input(ctx: Context, role_arn: str, s3_uri: str, *, is_object: bo
     bucket = _bucket(s3_uri, described_as)
 
     def check() -> bool:
-        s3 = ctx.app.aws.client("s3", ctx.region, role_arn)
+        s3 = _s3_client(ctx, role_arn)
         try:
             if is_object:
                 return s3_transfer.object_exists(s3, s3_uri)
@@ -167,6 +167,13 @@ async def check_input(ctx: Context, role_arn: str, s3_uri: str, *, is_object: bo
             f"exists in the selected region ({ctx.region}), that objects exist under that S3 prefix, and that the role "
             f'"{role_arn}" has "s3:ListBucket" permissions on bucket "{bucket}".'
         )
+
+
+def _s3_client(ctx: Context, role_arn: str) -> Any:
+    try:
+        return ctx.app.aws.client("s3", ctx.region, role_arn)
+    except PermissionError as error:
+        raise ValidationException(str(error)) from error
 
 
 def _bucket(s3_uri: str, described_as: str) -> str:

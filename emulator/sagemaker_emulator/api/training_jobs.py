@@ -72,6 +72,7 @@ async def create_training_job(ctx: Context, params: dict[str, Any]) -> dict[str,
         "SecondaryStatusTransitions": [
             {"Status": "Starting", "StartTime": now, "StatusMessage": "Preparing the instances for training"}
         ],
+        "HyperParameters": {},
         **{member: params[member] for member in _ECHOED if member in params},
         "AlgorithmSpecification": _algorithm_specification(params, ctx.app.images),
         "OutputDataConfig": {"KmsKeyId": "", **params["OutputDataConfig"]},

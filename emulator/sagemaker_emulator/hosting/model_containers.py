@@ -22,7 +22,7 @@ import aiohttp
 from sagemaker_emulator.runtime import ports, s3_transfer
 from sagemaker_emulator.runtime.images import UnknownImageError
 from sagemaker_emulator.runtime.log_stream import LogStream
-from sagemaker_emulator.runtime.processes import OWNER_VARIABLE, ContainerProcess
+from sagemaker_emulator.runtime.processes import ContainerProcess, owner_environment
 
 if TYPE_CHECKING:
     from sagemaker_emulator.app import App
@@ -374,7 +374,7 @@ async def _start_container(
             raise ModelStartError(_model_data_message(name, definition, error), name) from error
     port = ports.reserve_port()
     env = {
-        OWNER_VARIABLE: str(app.settings.state_dir),
+        **owner_environment(app.settings.state_dir),
         "HOME": str(home),
         **await asyncio.to_thread(app.aws.container_credentials, region, role_arn),
         **definition.get("Environment", {}),

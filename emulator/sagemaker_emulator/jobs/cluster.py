@@ -12,7 +12,7 @@ from sagemaker_emulator.jobs.instances import Instance, write_hosts_file
 from sagemaker_emulator.jobs.job_record import JobFailure
 from sagemaker_emulator.runtime.jobs import STOP_GRACE_SECONDS, JobControl
 from sagemaker_emulator.runtime.log_stream import LogStream
-from sagemaker_emulator.runtime.processes import OWNER_VARIABLE, ContainerProcess
+from sagemaker_emulator.runtime.processes import ContainerProcess, owner_environment
 
 if TYPE_CHECKING:
     from sagemaker_emulator.app import App
@@ -106,7 +106,7 @@ class Cluster:
                     program.argv,
                     base_dir=instance.base_dir,
                     env={
-                        OWNER_VARIABLE: str(app.settings.state_dir),
+                        **owner_environment(app.settings.state_dir),
                         "HOME": str(instance.home),
                         **credentials,
                         **program.environment(instance),

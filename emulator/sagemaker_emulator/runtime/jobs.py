@@ -91,7 +91,7 @@ class Jobs:
 
     async def clear_leftovers(self) -> None:
         """Kill the containers and remove the folders that an emulator which was killed left behind."""
-        count = await asyncio.to_thread(processes.end_leftovers, str(self._app.settings.state_dir))
+        count = await asyncio.to_thread(processes.end_leftovers, self._app.settings.state_dir)
         if count:
             LOGGER.warning("Ended %d processes that an earlier emulator left running", count)
         await asyncio.to_thread(shutil.rmtree, self.folders(), ignore_errors=True)

@@ -22,10 +22,10 @@ from pathlib import Path
 
 CONTAINER_ROOT = "/opt/ml"
 
-# Arguments: the folder, a hosts file or "", then the program. Where /opt/ml is missing /opt becomes a tmpfs with an ml and
-# links to what was there, because the machine's own /opt is not ours to write to; a mount an entry would take twice as
-# long. The shell stays as process 1: it has a handler for SIGTERM, so that the default action works in the program, whose
-# exit code it passes on.
+# Arguments: the folder, a hosts file or "", then the program. Where /opt/ml is missing /opt becomes a tmpfs with an ml
+# and links to what was there, because the machine's own /opt is not ours to write to; a mount an entry would take twice
+# as long. The shell stays as process 1: it has a handler for SIGTERM, so that the default action works in the program,
+# whose exit code it passes on.
 _ENTER = """
 set -e
 base=$1 hosts=$2

@@ -144,16 +144,21 @@ def base_environment() -> dict[str, str]:
     return env
 
 
-def end_leftovers(owner: str) -> int:
+def owner_environment(state_dir: Path) -> dict[str, str]:
+    """Return the variable that marks a container of the emulator with this state folder."""
+    return {OWNER_VARIABLE: str(state_dir.resolve())}
+
+
+def end_leftovers(state_dir: Path) -> int:
     """Kill what a crashed emulator left running; processes this emulator has started are spared.
 
     Args:
-        owner: Value of :data:`OWNER_VARIABLE` of its containers: its state folder.
+        state_dir: Its state folder.
 
     Returns:
         How many processes were killed.
     """
-    own_pid = os.getpid()
+    own_pid, owner = os.getpid(), str(state_dir.resolve())
     ancestors = {own_pid, *(parent.pid for parent in psutil.Process().parents())}
     count = 0
     for process in psutil.process_iter():

@@ -120,7 +120,7 @@ def bucket_exists(s3: Any, bucket: str) -> bool:
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
-        return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] != 404)
+        return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 404
     return True
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from sagemaker_emulator.runtime import namespace, processes
-from sagemaker_emulator.runtime.processes import LONGEST_LINE_BYTES, OWNER_VARIABLE, ContainerProcess, LineSplitter
+from sagemaker_emulator.runtime.processes import LONGEST_LINE_BYTES, ContainerProcess, LineSplitter, owner_environment
 
 DEADLINE_SECONDS = 20.0
 needs_namespaces = pytest.mark.skipif(
@@ -252,19 +252,19 @@ def test_killing_the_emulator_leaves_no_container(tmp_path):
 
 async def test_leftovers_are_found_by_their_owner_and_own_containers_spared(tmp_path):
     lines: list[str] = []
-    owner, marker = str(tmp_path), f"leftover-of-{tmp_path}"
+    marker = f"leftover-of-{tmp_path}"
     program = "import time; print('ready', flush=True); time.sleep(60)"
-    own = await start(tmp_path, program, lines, {OWNER_VARIABLE: owner})
+    own = await start(tmp_path, program, lines, owner_environment(tmp_path))
     await until(lambda: "ready" in lines, "start")
     # A shell that ends at once leaves its child to the system, as a killed emulator would.
     orphan = ["sh", "-c", '"$@" >/dev/null & echo started', "sh", sys.executable, "-c", program, marker]
     started = subprocess.run(  # noqa: ASYNC221 - it ends at once
-        orphan, env={**os.environ, OWNER_VARIABLE: owner}, stdout=subprocess.PIPE, start_new_session=True, check=True
+        orphan, env=os.environ | owner_environment(tmp_path), stdout=subprocess.PIPE, start_new_session=True, check=True
     )
     assert started.stdout == b"started\n"
     await until(lambda: running(marker), "start of the orphan")
-    assert processes.end_leftovers("/some/other/state") == 0
-    assert processes.end_leftovers(owner) == 1
+    assert processes.end_leftovers(tmp_path / "other") == 0
+    assert processes.end_leftovers(tmp_path) == 1
     await until(lambda: not running(marker), "death of the orphan")
     assert own.is_running
     await own.stop(0)
