@@ -45,7 +45,7 @@ def records(pieces: Iterable[bytes], source: str) -> Iterator[bytes]:
         if inside or b'"' in line:
             inside = _ends_inside_quotes(line, inside)
         if not inside and not open_record:
-            if line.strip():
+            if not line.isspace():
                 yield line
             continue
         if not open_record:

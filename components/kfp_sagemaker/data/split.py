@@ -102,7 +102,7 @@ class Sink:
     """Where the rows of one part go."""
 
     def write(self, data: bytes) -> None:
-        """Append a record."""
+        """Append records."""
         raise NotImplementedError
 
 
@@ -115,7 +115,7 @@ class _Part(Sink):
         self._compressor = zlib.compressobj(wbits=_GZIP_WINDOW_BITS) if compress else None
 
     def write(self, data: bytes) -> None:
-        """Append a record."""
+        """Append records."""
         self._writer.write(self._compressor.compress(data) if self._compressor else data)
 
     def close(self) -> None:
@@ -181,19 +181,17 @@ def distribute(
     """
     chance = random.Random(seed)  # noqa: S311 - nothing secret is drawn
     counts = [0] * len(fractions)
-    indices = range(len(fractions))
     block: list[bytes] = []
 
     def flush() -> None:
-        done = sum(counts)
-        labels = []
-        for number in range(done + 1, done + len(block) + 1):
-            label = max(indices, key=lambda index: fractions[index] * number - counts[index])
-            counts[label] += 1
-            labels.append(label)
+        labels = _labels(fractions, counts, len(block))
         chance.shuffle(labels)
+        assigned: list[list[bytes]] = [[] for _ in sinks]
         for label, row in zip(labels, block, strict=True):
-            sinks[label].write(row)
+            assigned[label].append(row)
+        for label, sink in enumerate(sinks):
+            counts[label] += len(assigned[label])
+            sink.write(b"".join(assigned[label]))
         block.clear()
 
     for row in _without_headers(sources, sinks) if has_header else (row for _, rows in sources for row in rows):
@@ -202,6 +200,22 @@ def distribute(
             flush()
     flush()
     return counts
+
+
+def _labels(fractions: Sequence[float], counts: Sequence[int], rows: int) -> list[int]:
+    """Parts of the next rows, not yet shuffled: each goes to the part that is furthest behind its share."""
+    done = sum(counts)
+    behind = [fraction * done - count for fraction, count in zip(fractions, counts, strict=True)]
+    labels = []
+    for _ in range(rows):
+        label, furthest = 0, -1.0
+        for index, fraction in enumerate(fractions):
+            behind[index] += fraction
+            if behind[index] > furthest:
+                label, furthest = index, behind[index]
+        behind[label] -= 1
+        labels.append(label)
+    return labels
 
 
 def _without_headers(sources: Iterable[tuple[str, Iterator[bytes]]], sinks: Sequence[Sink]) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ class Collected(Sink):
         self.rows: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        self.rows.append(data)
+        self.rows += data.splitlines(keepends=True)
 
 
 def rows(count: int) -> list[bytes]:
