@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 MODEL_OVERHEAD_BYTES = 1024 * 1024
 """Accounted for each loaded model on top of its extracted size: interpreter objects, worker state."""
@@ -161,7 +161,7 @@ class ModelCache:
 
     async def close(self) -> None:
         """Cancel what is still loading; the container is about to be stopped."""
-        tasks = [loading.task for loading in self._loading.values()] + list(self._unloading)
+        tasks: list[asyncio.Task[Any]] = [*(loading.task for loading in self._loading.values()), *self._unloading]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from sagemaker_emulator.errors import ApiError, ModelError, ServiceUnavailable, ThrottlingException
 from sagemaker_emulator.hosting.instances import DEFAULT_VOLUME_GIB, GIB, MIB, memory_bytes
 from sagemaker_emulator.hosting.invocation import (
@@ -36,6 +34,7 @@ from sagemaker_emulator.hosting.model_containers import (
 )
 from sagemaker_emulator.hosting.multi_model import ModelCache, ModelLoadError
 from sagemaker_emulator.hosting.multi_model_container import open_model_cache
+from sagemaker_emulator.hosting.utilization import ProcessUtilization
 
 if TYPE_CHECKING:
     from sagemaker_emulator.app import App
@@ -101,7 +100,7 @@ class Variant:
         self._containers: ModelContainers | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._caches: dict[str, ModelCache] = {}
-        self._programs: dict[int, psutil.Process] = {}
+        self._utilization = ProcessUtilization()
         self._recorded_models: tuple[float, ...] = ()
         self.utilization_due = 0.0
         self._idle = asyncio.Event()
@@ -261,10 +260,11 @@ class Variant:
         The memory utilisation of a multi-model variant is the share of the budget its loaded models count for, by
         which it unloads; that of any other is what its processes hold of the instance's memory.
         """
-        programs = self._running_programs()
-        if not programs:
+        if self._containers is None or not self._utilization.look(
+            container.process.pid for container in self._containers.containers
+        ):
             return
-        self.metrics.record("CPUUtilization", sum(_cpu_percent(program) for program in programs))
+        self.metrics.record("CPUUtilization", self._utilization.cpu_percent())
         volume_bytes = self.definition.get("VolumeSizeInGB", DEFAULT_VOLUME_GIB) * GIB
         unpacked_bytes = sum(cache.disk_bytes for cache in self._caches.values())
         self.metrics.record("DiskUtilization", 100.0 * unpacked_bytes / volume_bytes)
@@ -272,7 +272,7 @@ class Variant:
             self._recorded_models = ()
             self.record_models()
         else:
-            resident_bytes = sum(_resident_bytes(program) for program in programs)
+            resident_bytes = self._utilization.resident_bytes()
             self.metrics.record("MemoryUtilization", 100.0 * resident_bytes / self._memory_bytes())
 
     def _memory_bytes(self) -> int:
@@ -339,30 +339,3 @@ class Variant:
             running.load_wait_seconds += time.perf_counter() - started
             path = f"/models/{model.model_name}/invoke"
             return await container.request("POST", path, body, headers, running.timeout_seconds)
-
-    def _running_programs(self) -> list[psutil.Process]:
-        """The processes of all containers; kept between calls, because CPU use is measured since the last look."""
-        found: dict[int, psutil.Process] = {}
-        for container in self._containers.containers if self._containers else ():
-            try:
-                program = psutil.Process(container.process.pid)
-                for process in [program, *program.children(recursive=True)]:
-                    found[process.pid] = self._programs.get(process.pid, process)
-            except psutil.Error:
-                continue
-        self._programs = found
-        return list(found.values())
-
-
-def _cpu_percent(program: psutil.Process) -> float:
-    try:
-        return float(program.cpu_percent())
-    except psutil.Error:
-        return 0.0
-
-
-def _resident_bytes(program: psutil.Process) -> int:
-    try:
-        return int(program.memory_info().rss)
-    except psutil.Error:
-        return 0

@@ -83,6 +83,15 @@ def test_failures_lie_in_s3_and_topics_are_told(bench: Any, eventually: Any) -> 
     assert b"missing" in eventually(lambda: read(bench, missing["FailureLocation"]))
 
 
+def test_container_that_takes_too_long(bench: Any, tmp_path: Path, eventually: Any) -> None:
+    deploy(bench)
+    answer = bench.runtime.invoke_endpoint_async(
+        EndpointName=bench.name, Body=f"wait {tmp_path / 'never'}".encode(), InvocationTimeoutSeconds=1
+    )
+    failure = eventually(lambda: read(bench, answer["FailureLocation"]))
+    assert b"Your invocation timed out while waiting for a response from container primary" in failure
+
+
 def test_requests_survive_a_kill(
     open_bench: Callable[..., Any], start_emulator: Callable[..., Any], tmp_path: Path, eventually: Any
 ) -> None:

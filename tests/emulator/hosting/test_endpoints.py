@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from sagemaker_emulator.store import Store
 
 
 def test_life(bench: Any) -> None:
@@ -57,6 +60,28 @@ def test_container_that_ends_fails_the_endpoint(bench: Any) -> None:
     with pytest.raises(ClientError, match="Failed"):
         bench.sagemaker.update_endpoint(EndpointName=bench.name, EndpointConfigName=config)
     bench.sagemaker.delete_endpoint(EndpointName=bench.name)
+
+
+def test_container_that_never_answers_its_ping_fails_the_endpoint(
+    open_bench: Callable[..., Any], start_emulator: Callable[..., Any]
+) -> None:
+    bench = open_bench()
+    variant = bench.variant(
+        bench.create_model(bench.container(env={"UNHEALTHY": "1"})), ContainerStartupHealthCheckTimeoutInSeconds=60
+    )
+    config = bench.create_config(variant)
+    # AWS's shortest timeout is a minute; what is stored is not checked again.
+    bench.emulator.stop()
+    store = Store(bench.emulator.state_dir / "sagemaker.sqlite")
+    document = store.get("endpoint-config", "us-east-1", config)
+    assert document is not None
+    document["ProductionVariants"][0]["ContainerStartupHealthCheckTimeoutInSeconds"] = 1
+    store.put("endpoint-config", "us-east-1", config, document)
+    store.close()
+    again = type(bench)(start_emulator(state_dir=bench.emulator.state_dir), bench.name, bucket=bench.bucket)
+    again.sagemaker.create_endpoint(EndpointName=bench.name, EndpointConfigName=config)
+    assert "did not pass the ping health check" in again.wait("InService")["FailureReason"]
+    assert not again.processes()
 
 
 def test_model_data_that_is_no_archive_fails_the_endpoint(bench: Any) -> None:
