@@ -1,4 +1,4 @@
-"""Each ``pipelines/<name>/pipeline.py`` compiled to the ``pipeline.yaml`` beside it, as ``kfp-sagemaker compile`` does."""
+"""Each ``pipelines/<name>/pipeline.py`` compiled to the ``pipeline.yaml`` beside it; ``kfp-sagemaker compile`` does it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+import yaml
 
 from scripts.generators.generated import ROOT, Generated
 
@@ -16,7 +18,18 @@ def generate() -> Iterable[Generated]:
     from kfp_sagemaker.cli.catalogue import list_pipelines
 
     for pipeline in list_pipelines(ROOT / "pipelines"):
+        path = pipeline.source.with_name("pipeline.yaml")
         with tempfile.TemporaryDirectory() as folder:
             compiled = Path(folder) / "pipeline.yaml"
             pipeline.compile(compiled)
-            yield Generated(pipeline.source.with_name("pipeline.yaml"), compiled.read_text(encoding="utf-8"))
+            yield Generated(path, _settled(path, compiled.read_text(encoding="utf-8")))
+
+
+def _settled(path: Path, text: str) -> str:
+    """The text checked in, where the new one differs only in its comments.
+
+    kfp lists the parameters once more in comments, and writes a default that is a dict in another order each time.
+    """
+    present = path.read_text(encoding="utf-8") if path.exists() else ""
+    same = list(yaml.safe_load_all(present)) == list(yaml.safe_load_all(text))
+    return present if same else text
