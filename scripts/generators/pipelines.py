@@ -1,4 +1,4 @@
-"""Each ``pipelines/<name>/pipeline.py`` compiled to the ``pipeline.yaml`` beside it; ``kfp-sagemaker compile`` does it."""
+"""Each pipeline compiled to the ``pipeline.yaml`` beside its source, by what ``kfp-sagemaker compile`` calls."""
 
 from __future__ import annotations
 
