@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Amazon SageMaker Developer Guide, "How Containers Serve Requests": the container has 60 s, a ping 2 s.
 INVOCATION_TIMEOUT_SECONDS = 60.0
 STOP_GRACE_SECONDS = 30.0
-_PING_TIMEOUT_SECONDS = 2.0
+PING_TIMEOUT_SECONDS = 2.0
 _FIRST_PING_PAUSE_SECONDS = 0.02
 _LONGEST_PING_PAUSE_SECONDS = 0.25
 
@@ -155,14 +155,33 @@ class ModelContainer:
 async def start_container(
     app: App,
     region: str,
-    model: dict[str, Any],
     definition: dict[str, Any],
+    *,
     name: str,
+    role_arn: str,
     folder: Path,
-    log: LogStream,
-    http: aiohttp.ClientSession,
+    log_group: str,
+    log_stream: str,
     environment: Mapping[str, str],
+    http: aiohttp.ClientSession,
 ) -> ModelContainer:
+    """Download the model data and start the program that serves it, without waiting for its health.
+
+    Args:
+        app: The application.
+        region: The region of the model.
+        definition: The ContainerDefinition.
+        name: The container's name.
+        role_arn: The model's execution role.
+        folder: A folder of the container's own.
+        log_group: Where its output goes.
+        log_stream: The stream there.
+        environment: Set over the definition's own.
+        http: Sends the requests.
+
+    Raises:
+        ModelStartError: The image is unknown, the model data cannot be had, or the program cannot be started.
+    """
     try:
         image = app.images.resolve(definition.get("Image", ""))
     except UnknownImageError as error:
@@ -172,31 +191,39 @@ async def start_container(
     base_dir, home = folder / "ml", folder / "home"
     for made in (base_dir / "model", base_dir / "input" / "config", home):
         made.mkdir(parents=True, exist_ok=True)
-    role_arn = model.get("ExecutionRoleArn", "")
     if definition.get("Mode") != "MultiModel":
         s3 = await asyncio.to_thread(app.aws.client, "s3", region, role_arn)
         try:
             await asyncio.to_thread(_download_model_data, s3, definition, base_dir / "model")
         except s3_transfer.TransferError as error:
             raise ModelStartError(_model_data_message(name, definition, error), name) from error
+    credentials = await asyncio.to_thread(app.aws.container_credentials, region, role_arn)
     port = ports.reserve_port()
-    env = {
-        **owner_environment(app.settings.state_dir),
-        "HOME": str(home),
-        **await asyncio.to_thread(app.aws.container_credentials, region, role_arn),
-        **definition.get("Environment", {}),
-        **environment,
-        "SAGEMAKER_BIND_TO_PORT": str(port),
-        "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
-        "SAGEMAKER_MULTI_MODEL": "true" if definition.get("Mode") == "MultiModel" else "false",
-    }
+    log = LogStream(app, region, log_group, log_stream)
     try:
         process = await ContainerProcess.start(
-            image.serve, base_dir=base_dir, env=env, on_line=log.write, working_directory=image.working_directory
+            image.serve,
+            base_dir=base_dir,
+            env={
+                **owner_environment(app.settings.state_dir),
+                "HOME": str(home),
+                **credentials,
+                **definition.get("Environment", {}),
+                **environment,
+                "SAGEMAKER_BIND_TO_PORT": str(port),
+                "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
+                "SAGEMAKER_MULTI_MODEL": "true" if definition.get("Mode") == "MultiModel" else "false",
+            },
+            on_line=log.write,
+            working_directory=image.working_directory,
         )
-    except OSError as error:
+    except BaseException as error:
         ports.release_port(port)
-        raise ModelStartError(f"Cannot start {' '.join(image.serve)} for container {name}: {error}", name) from error
+        await log.close()
+        if isinstance(error, OSError):
+            command = " ".join(image.serve)
+            raise ModelStartError(f"Cannot start {command} for container {name}: {error}", name) from error
+        raise
     return ModelContainer(name, definition, process, port, log, http)
 
 
@@ -225,6 +252,11 @@ def _model_data_message(name: str, definition: dict[str, Any], error: s3_transfe
 
 
 async def wait_until_healthy(container: ModelContainer) -> None:
+    """Ping a container until it answers 200.
+
+    Raises:
+        ModelStartError: Its program ended before.
+    """
     exited = asyncio.create_task(container.process.wait())
     healthy = asyncio.create_task(_ping_until_healthy(container))
     try:
@@ -246,7 +278,7 @@ async def _ping_until_healthy(container: ModelContainer) -> None:
     pause_seconds = _FIRST_PING_PAUSE_SECONDS
     while True:
         with contextlib.suppress(ContainerUnreachableError):
-            if (await container.request("GET", "/ping", timeout_seconds=_PING_TIMEOUT_SECONDS)).status == 200:
+            if (await container.request("GET", "/ping", timeout_seconds=PING_TIMEOUT_SECONDS)).status == 200:
                 return
         await asyncio.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 1.3, _LONGEST_PING_PAUSE_SECONDS)

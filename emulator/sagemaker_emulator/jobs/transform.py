@@ -15,12 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_emulator.hosting.model_containers import (
-    ContainerUnreachableError,
-    ModelContainers,
-    ModelStartError,
-    Response,
-)
+from sagemaker_emulator.hosting.model_container import ContainerUnreachableError, ModelStartError, Response
+from sagemaker_emulator.hosting.model_containers import ModelContainers
 from sagemaker_emulator.jobs.channels import InputFile, find_files
 from sagemaker_emulator.jobs.job_record import JobFailure, JobRecord, failure_reason
 from sagemaker_emulator.jobs.json_path import JsonPath
