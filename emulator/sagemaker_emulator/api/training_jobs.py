@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -182,6 +183,13 @@ def _check(params: dict[str, Any]) -> None:
         raise ValidationException(
             "Either AlgorithmSpecification.TrainingImage or AlgorithmSpecification.AlgorithmName is required."
         )
+    for definition in algorithm.get("MetricDefinitions", ()):
+        try:
+            re.compile(definition["Regex"])
+        except re.error as error:
+            raise ValidationException(
+                f"The regular expression {definition['Regex']!r} of metric {definition['Name']!r} is invalid: {error}."
+            ) from error
     _check_resources(params.get("ResourceConfig", {}))
     _check_stopping_condition(params)
     channels = [channel["ChannelName"] for channel in params.get("InputDataConfig", ())]
@@ -192,7 +200,7 @@ def _check(params: dict[str, Any]) -> None:
     for channel in params.get("InputDataConfig", ()):
         _check_channel_members(params, channel)
     local_path = params.get("CheckpointConfig", {}).get("LocalPath") or CHECKPOINT_PATH
-    if not local_path.startswith("/opt/ml/"):
+    if not local_path.startswith("/opt/ml/") or ".." in local_path.split("/"):
         raise ValidationException(
             f'CheckpointConfig.LocalPath "{local_path}": sagemaker-emulator only provides folders below /opt/ml.'
         )

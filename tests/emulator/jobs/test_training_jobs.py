@@ -379,6 +379,22 @@ def test_a_key_that_leads_out_of_the_channel_fails_the_job(lab):
             "ValidationException",
             "only provides folders below /opt/ml",
         ),
+        (
+            {"CheckpointConfig": {"S3Uri": "s3://any/x", "LocalPath": "/opt/ml/../../x"}},
+            "ValidationException",
+            "only provides folders below /opt/ml",
+        ),
+        (
+            {
+                "AlgorithmSpecification": {
+                    "TrainingImage": "any/image:1",
+                    "TrainingInputMode": "File",
+                    "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(["}],
+                }
+            },
+            "ValidationException",
+            "metric 'loss' is invalid",
+        ),
         ({"TrainingJobName": "-wrong"}, "ValidationException", "trainingJobName"),
         ({"RoleArn": "arn:aws:iam::12:role/short"}, "ValidationException", "role"),
         (
