@@ -4,6 +4,7 @@
 
     KfpSagemakerError
     ├── InputError               an argument is wrong; found before any AWS call; lists all problems at once
+    ├── DataError                the data is not what it must be: not CSV, too few rows
     ├── ConfigurationError       no credentials, no region, no such role: what to set
     ├── AwsCallError             AWS refused or could not be reached
     │   ├── AccessDeniedError    the identity lacks a permission; names action, resource and identity
@@ -42,6 +43,10 @@ class InputError(KfpSagemakerError):
         count = f"{len(self.problems)} invalid argument{'s' if len(self.problems) != 1 else ''}"
         head = f"{subject}: {count}" if subject else count
         super().__init__(head + ":\n" + "\n".join(f"  - {problem}" for problem in self.problems))
+
+
+class DataError(KfpSagemakerError):
+    """The data a step read is not what it must be. The message names the object and, where there is one, the line."""
 
 
 class ConfigurationError(KfpSagemakerError):

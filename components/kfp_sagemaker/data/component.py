@@ -57,7 +57,8 @@ def split_dataset(
         row_counts: Number of rows by part: train, validation and test, without header lines.
 
     Raises:
-        InputError: Arguments are wrong, all of them named; or the data has no row or an unclosed quote.
+        InputError: Arguments are wrong; all of them are named, before anything is sent to AWS.
+        DataError: The data is not CSV, or has too few rows for the parts asked for; nothing is left in S3.
     """
     arguments = dict(locals())  # every argument by its name; must stay the first statement
     from kfp_sagemaker.data import split

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 
-from kfp_sagemaker.aws.errors import KfpSagemakerError
+from kfp_sagemaker.aws.errors import DataError
 
 # Longer than any sensible record: a quote that is never closed must not collect the rest of the data in memory.
 MAX_RECORD_BYTES = 16 << 20
@@ -17,10 +17,6 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP_WINDOW_BITS = 31
 _QUOTE = ord('"')
 _DELIMITERS = frozenset(b",;\t|")
-
-
-class CsvError(KfpSagemakerError):
-    """The data is not CSV, or not compressed the way its name says."""
 
 
 def records(pieces: Iterable[bytes], source: str) -> Iterator[bytes]:
@@ -34,7 +30,7 @@ def records(pieces: Iterable[bytes], source: str) -> Iterator[bytes]:
         Each record with its line end; the last one gets one when it has none.
 
     Raises:
-        CsvError: If a record is longer than 16 MiB, most often because of a quote that is not closed, or if the data
+        DataError: If a record is longer than 16 MiB, most often because of a quote that is not closed, or if the data
             ends inside quotes.
     """
     open_record: list[bytes] = []
@@ -58,7 +54,7 @@ def records(pieces: Iterable[bytes], source: str) -> Iterator[bytes]:
         elif open_bytes > MAX_RECORD_BYTES:
             break
     if open_record:
-        raise CsvError(f"{source}: the quote opened in the record at line {started_at} is never closed")
+        raise DataError(f"{source}: the quote opened in the record at line {started_at} is never closed")
 
 
 def decompressed(pieces: Iterable[bytes], source: str) -> Iterator[bytes]:
@@ -72,7 +68,7 @@ def decompressed(pieces: Iterable[bytes], source: str) -> Iterator[bytes]:
         The data.
 
     Raises:
-        CsvError: If it is not gzip or ends early.
+        DataError: If it is not gzip or ends early.
     """
     decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
     try:
@@ -84,12 +80,12 @@ def decompressed(pieces: Iterable[bytes], source: str) -> Iterator[bytes]:
                 yield decompressor.decompress(rest, _PIECE_BYTES)
                 rest = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
     except zlib.error as error:
-        raise CsvError(f"{source}: ends in .gz but is not gzip data ({error})") from error
+        raise DataError(f"{source}: ends in .gz but is not gzip data ({error})") from error
     # A bounded call may leave output behind although all input is consumed.
     while not decompressor.eof:
         tail = decompressor.decompress(b"", _PIECE_BYTES)
         if not tail:
-            raise CsvError(f"{source}: the gzip data ends early")
+            raise DataError(f"{source}: the gzip data ends early")
         yield tail
 
 
@@ -111,7 +107,7 @@ def _lines(pieces: Iterable[bytes], source: str) -> Iterator[bytes]:
             rest.append(last)
             rest_bytes += len(last)
             if rest_bytes > MAX_RECORD_BYTES:
-                raise CsvError(f"{source}: a line is longer than {MAX_RECORD_BYTES >> 20} MiB; is this CSV?")
+                raise DataError(f"{source}: a line is longer than {MAX_RECORD_BYTES >> 20} MiB; is this CSV?")
     if rest:
         line = b"".join(rest)
         yield (line.removeprefix(_BYTE_ORDER_MARK) if first else line) + b"\n"

@@ -6,16 +6,16 @@ import random
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
-from kfp_sagemaker.aws.errors import InputError, ResourceMissingError
+from kfp_sagemaker.aws.errors import DataError, InputError, ResourceMissingError
 from kfp_sagemaker.aws.job_arguments import check_object_tags
 from kfp_sagemaker.aws.s3 import S3Object, join_uri, list_objects, parse_uri, read_chunks
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.aws.termination import raising_on_sigterm
 from kfp_sagemaker.aws.validation import Problems
-from kfp_sagemaker.data.csv_records import CsvError, decompressed, records
+from kfp_sagemaker.data.csv_records import decompressed, records
 from kfp_sagemaker.data.object_writer import ObjectWriter
 
 PARTS: tuple[str, ...] = ("train", "validation", "test")
@@ -56,9 +56,9 @@ def split_dataset(
         The parts' URIs and row counts.
 
     Raises:
-        InputError: If arguments are wrong, or there are too few rows for the parts asked for.
+        InputError: If arguments are wrong.
         ResourceMissingError: If there is no data.
-        CsvError: If it is not CSV.
+        DataError: If it is not CSV, or has too few rows for the parts asked for.
     """
     fractions = dict(zip(PARTS, (train_fraction, validation_fraction, test_fraction), strict=True))
     _check(input_s3_uri, output_s3_uri, fractions, compression_type, tags or {})
@@ -98,15 +98,14 @@ def split_dataset(
     return Outputs(uris.get("train", ""), uris.get("validation", ""), uris.get("test", ""), row_counts)
 
 
-class Sink:
+class Sink(Protocol):
     """Where the rows of one part go."""
 
     def write(self, data: bytes) -> None:
         """Append records."""
-        raise NotImplementedError
 
 
-class _Part(Sink):
+class _Part:
     """One part on its way to S3, compressed when asked for."""
 
     def __init__(self, writer: ObjectWriter, compress: bool) -> None:
@@ -177,7 +176,7 @@ def distribute(
         Number of rows of each part.
 
     Raises:
-        CsvError: If the objects' headers differ.
+        DataError: If the objects' headers differ.
     """
     chance = random.Random(seed)  # noqa: S311 - nothing secret is drawn
     counts = [0] * len(fractions)
@@ -228,7 +227,7 @@ def _without_headers(sources: Iterable[tuple[str, Iterator[bytes]]], sinks: Sequ
             for sink in sinks:
                 sink.write(header)
         elif first and first.strip() != header.strip():
-            raise CsvError(f"{name}: the header {first[:200]!r} differs from the first object's, {header[:200]!r}")
+            raise DataError(f"{name}: the header {first[:200]!r} differs from the first object's, {header[:200]!r}")
         yield from rows
 
 
@@ -264,11 +263,9 @@ def _check(
 
 def _check_counts(row_counts: Mapping[str, int], parts: Mapping[str, float]) -> None:
     """A part that was asked for and gets no row would only fail later, in a training job."""
-    total = sum(row_counts.values())
-    problems = [
-        f"{name}_fraction is {fraction}, which is no row of the {total} there are: give more data or 0"
-        for name, fraction in parts.items()
-        if row_counts[name] == 0
-    ]
-    if problems:
-        raise InputError(problems, "split_dataset")
+    empty = [f"{name}_fraction {fraction}" for name, fraction in parts.items() if row_counts[name] == 0]
+    if empty:
+        total = sum(row_counts.values())
+        raise DataError(
+            f"split_dataset: {' and '.join(empty)} of the {total} rows there are is no row: give more data, or 0"
+        )

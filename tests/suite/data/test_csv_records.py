@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfp_sagemaker.data.csv_records import MAX_RECORD_BYTES, CsvError, decompressed, records
+from kfp_sagemaker.aws.errors import DataError
+from kfp_sagemaker.data.csv_records import MAX_RECORD_BYTES, decompressed, records
 
 
 def cut(data: bytes, size: int) -> Iterator[bytes]:
@@ -52,7 +53,7 @@ def test_records_are_the_rows_the_csv_module_reads(rows: list[list[str]], size: 
 
 
 def test_an_unclosed_quote_is_told_with_its_line() -> None:
-    with pytest.raises(CsvError, match="s3://b/x: the quote opened in the record at line 2 is never closed"):
+    with pytest.raises(DataError, match="s3://b/x: the quote opened in the record at line 2 is never closed"):
         list(records([b'1,2\n3,"4\n5,6\n'], "s3://b/x"))
 
 
@@ -67,14 +68,14 @@ def test_an_unclosed_quote_does_not_collect_the_rest_in_memory() -> None:
             taken += len(line)
             yield line
 
-    with pytest.raises(CsvError, match="line 1 is never closed"):
+    with pytest.raises(DataError, match="line 1 is never closed"):
         list(records(endless(), "x"))
     assert taken < 2 * MAX_RECORD_BYTES
 
 
 def test_a_line_without_end_is_refused() -> None:
     pieces = (b"x" * (1 << 20) for _ in range(1000))
-    with pytest.raises(CsvError, match="longer than 16 MiB"):
+    with pytest.raises(DataError, match="longer than 16 MiB"):
         list(records(pieces, "x"))
 
 
@@ -96,5 +97,5 @@ def test_decompression_yields_bounded_pieces() -> None:
     [(b"a,b\n", "is not gzip data"), (gzip.compress(b"a\n" * 1000)[:-12], "ends early"), (b"", "ends early")],
 )
 def test_broken_gzip_is_told(data: bytes, message: str) -> None:
-    with pytest.raises(CsvError, match=message):
+    with pytest.raises(DataError, match=message):
         list(decompressed([data] if data else [], "s3://b/x.gz"))

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kfp_sagemaker.aws.errors import InputError
-from kfp_sagemaker.data.csv_records import CsvError
+from kfp_sagemaker.aws.errors import DataError, InputError
 from kfp_sagemaker.data.split import Sink, distribute, split_dataset
 
 
@@ -67,7 +66,7 @@ def test_the_header_of_each_object_goes_once_to_each_part() -> None:
 
 
 def test_different_headers_are_refused() -> None:
-    with pytest.raises(CsvError, match="y: the header b'a,c"):
+    with pytest.raises(DataError, match="y: the header b'a,c"):
         split([("x", [b"a,b\n"]), ("y", [b"a,c\n"])], [1.0], has_header=True)
 
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from kfp_sagemaker import components
-from kfp_sagemaker.aws.errors import InputError, ResourceMissingError
-from kfp_sagemaker.data.csv_records import CsvError
+from kfp_sagemaker.aws.errors import DataError, InputError, ResourceMissingError
 from kfp_sagemaker.data.split import split_dataset
 from sagemaker_emulator.emulator import Emulator
 from tests.suite.step_process import StepProcess
@@ -107,9 +106,9 @@ def test_a_prefix_with_headers_quotes_and_gzip_becomes_compressed_parts(s3: Any,
 @pytest.mark.parametrize(
     ("body", "arguments", "error", "message"),
     [
-        (b'1,"2\n3,4\n', {}, CsvError, "the quote opened in the record at line 1 is never closed"),
-        (b"1,2\n", {}, InputError, "validation_fraction is 0.3, which is no row of the 1 there are"),
-        (b"\n", {}, InputError, "train_fraction is 0.7, which is no row of the 0 there are"),
+        (b'1,"2\n3,4\n', {}, DataError, "the quote opened in the record at line 1 is never closed"),
+        (b"1,2\n", {}, DataError, "validation_fraction 0.3 of the 1 rows there are is no row"),
+        (b"\n", {}, DataError, "train_fraction 0.7 and validation_fraction 0.3 of the 0 rows"),
         (b"1\n", {"input_s3_uri": "in/nothing"}, ResourceMissingError, "there is no object at or below"),
         (
             b"1\n",
