@@ -119,7 +119,13 @@ def role_policy(partition: str, bucket: str) -> dict[str, Any]:
 
 
 def prepare(
-    session: Session, bucket: str, role_arn: str, *, is_local: bool, sleep: Callable[[float], None] = time.sleep
+    session: Session,
+    bucket: str,
+    role_arn: str,
+    *,
+    is_local: bool,
+    role_name: str = ROLE_NAME,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> str:
     """Make sure of bucket and role.
 
@@ -128,6 +134,7 @@ def prepare(
         bucket: The bucket; made when it does not exist.
         role_arn: A role to use as it is; empty makes ours, or lets it use the bucket too.
         is_local: Whether this is the embedded AWS, where a role works at once.
+        role_name: Name of our role.
         sleep: Waits.
 
     Returns:
@@ -137,9 +144,9 @@ def prepare(
         create_bucket(session, bucket)
     if role_arn:
         return role_arn
-    existing = find_role(session)
-    arn = existing or create_role(session)
-    allow_bucket(session, bucket)
+    existing = find_role(session, role_name)
+    arn = existing or create_role(session, role_name)
+    allow_bucket(session, bucket, role_name)
     if not existing and not is_local:
         sleep(ROLE_PROPAGATION_SECONDS)
     return arn
