@@ -58,6 +58,7 @@ class Ministack:
     """
 
     def __init__(self, settings: Settings, on_decision: Callable[[str, str, str, bool], None] | None = None) -> None:
+        self._account_id = settings.account_id
         _set_environment(settings)
         import ministack.app
         import ministack.core.iam_actions
@@ -112,6 +113,7 @@ class Ministack:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; what it changed is on disk before the answer starts."""
+        scope = _with_managed_key(scope, self._account_id)
         if scope["method"] in ("GET", "HEAD", "OPTIONS") or _is_object_request(scope):
             await self.pass_through(scope, receive, send)
             return
@@ -178,6 +180,16 @@ def _replay(body: bytes) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
+
+
+def _with_managed_key(scope: Scope, account_id: str) -> Scope:
+    """Name the account's own key where S3 is to encrypt with KMS and no key is named: ministack knows no default."""
+    names = {name: value for name, value in scope["headers"] if name.startswith(b"x-amz-server-side-encryption")}
+    key_header = b"x-amz-server-side-encryption-aws-kms-key-id"
+    if names.get(b"x-amz-server-side-encryption") != b"aws:kms" or key_header in names:
+        return scope
+    key = f"arn:aws:kms:{DEFAULT_REGION}:{account_id}:alias/aws/s3".encode()
+    return {**scope, "headers": [*scope["headers"], (key_header, key)]}
 
 
 def _is_object_request(scope: Scope) -> bool:

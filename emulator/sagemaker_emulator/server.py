@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "lock"
+_BACKLOG = 2048
 _STOP_SECONDS = 20
 
 
@@ -51,6 +52,8 @@ def bind(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        # Listening at once makes the port ours: one that is only bound, the kernel may give to another process too.
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise EmulatorError(
@@ -146,7 +149,10 @@ async def serve(
     finally:
         stop_requested.cancel()
         # Endpoints and jobs are ended while the emulator still answers their containers.
-        await operations.run_stop_hooks(app)
+        try:
+            await asyncio.wait_for(operations.run_stop_hooks(app), _STOP_SECONDS)
+        except TimeoutError:
+            logger.warning("Jobs and endpoints did not end within %s s; leaving them to the kernel", _STOP_SECONDS)
         server.should_exit = True
         await serving
         await ministack.stop()
@@ -176,7 +182,9 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self.stop_requested.set)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal for a request to stop."""
+        """Take a signal for a request to stop; a second one does not wait for jobs and endpoints to end."""
+        if self.stop_requested.is_set():
+            os._exit(128 + sig)
         self.request_stop()
 
 
