@@ -34,4 +34,5 @@ def _proportional_set_mb(pid: int) -> float:
     """Return the memory of a process and its descendants, pages shared with others counted in part (PSS)."""
     process = psutil.Process(pid)
     processes = [process, *process.children(recursive=True)]
-    return sum(one.memory_full_info().pss for one in processes) / 2**20
+    total_bytes: int = sum(one.memory_full_info().pss for one in processes)
+    return total_bytes / 2**20
