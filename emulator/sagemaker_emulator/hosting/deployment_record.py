@@ -144,6 +144,7 @@ def _summary(variant: dict[str, Any], models: dict[str, dict[str, Any]], started
         ],
         "CurrentWeight": weight,
         "DesiredWeight": weight,
+        "VariantStatus": [{"Status": "Creating", "StartTime": started}],
     }
     if serverless := variant.get("ServerlessConfig"):
         summary |= {"CurrentServerlessConfig": serverless, "DesiredServerlessConfig": serverless}

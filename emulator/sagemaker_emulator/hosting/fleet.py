@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_emulator.hosting.invocation import EndpointAddress
-from sagemaker_emulator.hosting.model_containers import ModelStartError
+from sagemaker_emulator.hosting.model_container import ModelStartError
 from sagemaker_emulator.hosting.variant import Variant
 
 if TYPE_CHECKING:

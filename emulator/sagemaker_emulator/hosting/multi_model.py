@@ -284,9 +284,12 @@ class ModelCache:
         # Out of the table first: an invocation that arrives during the call must load it anew, not use it.
         del self._loaded[model.target_model]
         started = time.perf_counter()
-        await self.server.unload_model(model.model_name)
-        self._memory_bytes -= model.memory_bytes
-        self._memory.notify_all()
+        try:
+            await self.server.unload_model(model.model_name)
+        finally:
+            # Also when the container did not answer: it is told again (409 counts as loaded) or started anew.
+            self._memory_bytes -= model.memory_bytes
+            self._memory.notify_all()
         self.observe("ModelUnloadingTime", (time.perf_counter() - started) * _MICROSECONDS)
 
     def _on_idle(self, model: LoadedModel) -> None:

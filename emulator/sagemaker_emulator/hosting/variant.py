@@ -24,14 +24,13 @@ from sagemaker_emulator.hosting.invocation import (
     validation_error,
 )
 from sagemaker_emulator.hosting.metrics import VariantMetrics
-from sagemaker_emulator.hosting.model_containers import (
+from sagemaker_emulator.hosting.model_container import (
     ContainerUnreachableError,
     ModelContainer,
-    ModelContainers,
     ModelStartError,
     Response,
-    container_definitions,
 )
+from sagemaker_emulator.hosting.model_containers import ModelContainers, container_definitions
 from sagemaker_emulator.hosting.multi_model import ModelCache, ModelLoadError
 from sagemaker_emulator.hosting.multi_model_container import open_model_cache
 from sagemaker_emulator.hosting.utilization import ProcessUtilization

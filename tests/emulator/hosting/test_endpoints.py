@@ -18,6 +18,7 @@ def test_life(bench: Any) -> None:
     assert description["ProductionVariants"][0]["CurrentWeight"] == 1.0
     assert description["ProductionVariants"][0]["CurrentInstanceCount"] == 1
     assert "PendingDeploymentSummary" not in description
+    assert "VariantStatus" not in description["ProductionVariants"][0]
     listed = bench.sagemaker.list_endpoints(NameContains=name)["Endpoints"]
     assert [endpoint["EndpointStatus"] for endpoint in listed] == ["InService"]
 
@@ -107,7 +108,8 @@ def test_in_progress_endpoint_is_not_changed(bench: Any) -> None:
     bench.sagemaker.create_endpoint(EndpointName=bench.name, EndpointConfigName=config)
     description = bench.sagemaker.describe_endpoint(EndpointName=bench.name)
     assert description["EndpointStatus"] == "Creating"
-    assert description["PendingDeploymentSummary"]["ProductionVariants"][0]["VariantName"] == "AllTraffic"
+    (pending,) = description["PendingDeploymentSummary"]["ProductionVariants"]
+    assert (pending["VariantName"], pending["VariantStatus"][0]["Status"]) == ("AllTraffic", "Creating")
     for call in (bench.sagemaker.delete_endpoint, bench.sagemaker.update_endpoint):
         members = {"EndpointConfigName": config} if call == bench.sagemaker.update_endpoint else {}
         with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):

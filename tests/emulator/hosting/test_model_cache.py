@@ -22,6 +22,7 @@ class FakeContainer:
         self.gate.set()
         self.asked_to_load = asyncio.Event()
         self.unloaded = asyncio.Event()
+        self.answers_unload = True
 
     async def load_model(self, model_name: str, url: str) -> tuple[int, str]:
         self.calls.append("load")
@@ -36,6 +37,8 @@ class FakeContainer:
 
     async def unload_model(self, model_name: str) -> tuple[int, str]:
         self.calls.append("unload")
+        if not self.answers_unload:
+            raise ConnectionError("the container hung up")
         self.models.discard(model_name)
         self.unloaded.set()
         return 200, ""
@@ -153,6 +156,17 @@ async def test_failed_loads_count_nothing_and_are_tried_again(tmp_path: Path) ->
     assert setup.fetched == ["missing", "empty", "missing"]
     assert setup.cache.memory_utilization_percent == 0
     await setup.use("a")
+
+
+async def test_unload_without_an_answer_frees_the_memory_all_the_same(tmp_path: Path) -> None:
+    setup = Setup(tmp_path, models=1)
+    await setup.use("a")
+    setup.container.answers_unload = False
+    with pytest.raises(ConnectionError):
+        await setup.use("b")
+    assert setup.cache.memory_utilization_percent == 0
+    setup.container.answers_unload = True
+    await setup.use("b")
 
 
 async def test_disk_is_trimmed_of_models_that_are_not_loaded(tmp_path: Path) -> None:
