@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sagemaker_emulator.hosting.instances import DEFAULT_VOLUME_GIB, GIB, MIB
 from sagemaker_emulator.hosting.invocation import model_data_invalid, model_data_missing
-from sagemaker_emulator.hosting.model_containers import ModelContainer
+from sagemaker_emulator.hosting.model_container import ModelContainer
 from sagemaker_emulator.hosting.multi_model import ModelCache, Observe
 from sagemaker_emulator.runtime import s3_transfer
 
