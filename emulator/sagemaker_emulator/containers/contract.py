@@ -143,13 +143,11 @@ def run_training(train: Callable[[TrainingConfig], None]) -> NoReturn:
             train(config)
     except CustomerError as error:
         log.error("Customer Error: %s", error)  # noqa: TRY400 - the customer's mistake needs no traceback of ours
-        write_failure(folders, f"ClientError: {error}")
+        write_failure(folders, str(error))
         exit_code = EXIT_CUSTOMER_ERROR
     except Exception as error:
         log.exception("Algorithm Error")
-        write_failure(
-            folders, f"AlgorithmError: {error!r} (caused by {type(error).__name__})\n{traceback.format_exc()}"
-        )
+        write_failure(folders, f"{error!r} (caused by {type(error).__name__})\n\n{traceback.format_exc()}")
         exit_code = EXIT_ALGORITHM_ERROR
     sys.stdout.flush()
     sys.stderr.flush()
@@ -175,7 +173,10 @@ def _trains_here(config: TrainingConfig) -> bool:
 
 
 def write_failure(folders: Folders, reason: str) -> None:
-    """Write ``output/failure``; SageMaker shows its first 1,024 characters as the FailureReason."""
+    """Write ``output/failure``: SageMaker's FailureReason holds its first 1,024 characters.
+
+    The prefix ``ClientError:`` or ``AlgorithmError:`` is SageMaker's, which goes by the exit code.
+    """
     folders.output.mkdir(parents=True, exist_ok=True)
     folders.failure.write_text(reason, encoding="utf-8")
 

@@ -283,7 +283,7 @@ def test_a_wrong_job_leaves_a_failure_file_and_exit_code_2(container: Any) -> No
     container.add_data("train", "1,2\n")
     job = container.train("linear_learner")
     assert job.returncode == 2
-    assert container.failure.startswith("ClientError: The value 'ten' is not valid for the 'epochs' hyperparameter")
+    assert container.failure.startswith("The value 'ten' is not valid for the 'epochs' hyperparameter")
     assert "Customer Error: The value 'ten'" in job.stdout
     assert not (container.base / "model").exists()
 

@@ -65,10 +65,10 @@ def _unsupported(content_type: str) -> str:
 def csv_to_numpy(text: str | bytes, dtype: Any = None) -> NDArray[Any]:
     """Parse CSV: two-dimensional, or one-dimensional when it is a single row or a single column."""
     content = text.decode("utf-8") if isinstance(text, bytes) else text
-    lines = content.strip("\r\n").split("\n")
+    rows = [line.split(",") for line in content.strip("\r\n").split("\n")]
     try:
-        array = np.array([[float(value) for value in line.split(",")] for line in lines], dtype=dtype or np.float64)
-    except ValueError:  # missing values, text, comments, rows of different lengths
+        array = np.array([[float(value.strip() or "nan") for value in row] for row in rows], dtype=dtype or np.float64)
+    except ValueError:  # text, comments, rows of different lengths
         return np.genfromtxt(io.StringIO(content), dtype=dtype, delimiter=",")
     return array.reshape(-1) if 1 in array.shape else array
 

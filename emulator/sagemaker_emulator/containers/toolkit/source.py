@@ -103,8 +103,9 @@ def install_requirements(folder: Path, folders: Folders) -> None:
     if not (folder / "requirements.txt").is_file():
         return
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "-r", "requirements.txt"]
-    check = subprocess.run([*pip, "--quiet", "--dry-run", "--no-index"], cwd=folder, capture_output=True, check=False)
-    if check.returncode == 0:
+    dry_run = [*pip, "--dry-run", "--no-index"]
+    check = subprocess.run(dry_run, cwd=folder, capture_output=True, text=True, check=False)
+    if check.returncode == 0 and "Would install" not in check.stdout:
         log.info("requirements.txt is satisfied by what is installed")
         return
     target = folders.base / REQUIREMENTS_FOLDER

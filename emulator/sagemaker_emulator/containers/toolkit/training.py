@@ -28,7 +28,7 @@ _KEPT_ERROR_LINES = 200
 
 
 def run_script(framework_module: str) -> NoReturn:
-    """Run the entry point of the job and end the process with its exit code.
+    """Run the entry point of the job and end the process: with exit code 0, or 1 when the script failed.
 
     Args:
         framework_module: Named in ``SM_FRAMEWORK_MODULE``.
@@ -81,7 +81,7 @@ def _run(environment: ScriptEnvironment) -> int:
     trace = "\n".join(_last_traceback(error_lines))
     write_failure(folders, f"{failure}\n\n{trace}" if trace else failure)
     log.error("Reporting training FAILURE\n%s", failure)
-    return code if 0 < code < 256 else 1
+    return 1  # as the toolkit: the script's own code is in the failure file
 
 
 def _command(environment: ScriptEnvironment) -> list[str]:
