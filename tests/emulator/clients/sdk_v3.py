@@ -56,7 +56,7 @@ environment = {
     "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://{bucket}/sdk/sourcedir.tar.gz",
 }
 single = endpoint_of("sdk-v3", ContainerDefinition(image=image, model_data_url=model_data_url, environment=environment))
-answer = single.invoke(body="1.0,2.0\n", content_type="text/csv", accept="text/csv").body.read().decode()
+answer = single.invoke(body="1.0,2.0\n3.0,4.0\n", content_type="text/csv", accept="text/csv").body.read().decode()
 single.delete()
 
 source_bucket, _, source_key = model_data_url.removeprefix("s3://").partition("/")
@@ -70,7 +70,7 @@ multi = endpoint_of(
     ),
 )
 multi_answer = multi.invoke(
-    body="1.0,2.0\n", content_type="text/csv", accept="text/csv", target_model="one.tar.gz"
+    body="1.0,2.0\n3.0,4.0\n", content_type="text/csv", accept="text/csv", target_model="one.tar.gz"
 ).body.read()
 multi.delete()
-print(json.dumps({"status": job.training_job_status, "single": answer, "multi": multi_answer.decode()}))
+print(json.dumps({"status": job.training_job_status, "single": answer.split(), "multi": multi_answer.decode().split()}))
