@@ -57,7 +57,7 @@ _ARCHIVE_SUFFIX = ".tar.gz"
 _QUEUE_ALLOWANCE_SECONDS = 3600
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # its environment may hold secrets, which no log shows
 class ProcessingJob:
     """The arguments of ``process`` that describe the job; see the component for the meaning of each."""
 

@@ -81,7 +81,7 @@ _QUEUE_ALLOWANCE_SECONDS = 3600
 _CONTAINER_LOG_LEVEL = 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # its environment may hold secrets, which no log shows
 class TrainingJob:
     """The arguments of ``train`` that describe the job; see the component for the meaning of each."""
 

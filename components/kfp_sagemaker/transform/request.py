@@ -42,7 +42,7 @@ _MEMBERS = {
 _MAX_PAYLOAD_MB = 100
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # its environment may hold secrets, which no log shows
 class TransformJob:
     """The arguments of ``batch_transform`` that describe the job; see the component for the meaning of each."""
 
