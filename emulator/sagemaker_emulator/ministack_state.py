@@ -149,11 +149,12 @@ class MinistackState:
         module = self._app._get_module(key)
         real_time = module.time
         module.time = SimpleNamespace(**{**vars(time), "time": lambda: entry["time"]})
+        headers = entry["headers"]
         try:
+            # Clients compress long requests; services get them unpacked.
+            body = self._app._decompress_request_body(base64.b64decode(entry["body"]), headers)
             with self._responses.request_scope(entry["account"], entry["region"]):
-                await module.handle_request(
-                    entry["method"], entry["path"], entry["headers"], base64.b64decode(entry["body"]), entry["query"]
-                )
+                await module.handle_request(entry["method"], entry["path"], headers, body, entry["query"])
         except Exception:
             logger.exception("A journaled request to %s could not be handled again", key)
         finally:

@@ -48,6 +48,9 @@ def test_resources_of_every_kind_survive(crash):
         )
     for value in (1.0, 3.0):
         cloudwatch.put_metric_data(Namespace="N", MetricData=[{"MetricName": "m", "Value": value}])
+    # So long that boto3 compresses it.
+    many = [{"MetricName": f"metric-with-a-long-name-{number}", "Value": 1.0} for number in range(500)]
+    cloudwatch.put_metric_data(Namespace="Many", MetricData=many)
 
     second = kill_and_restart()
 
@@ -65,6 +68,8 @@ def test_resources_of_every_kind_survive(crash):
     events = logs.get_log_events(logGroupName="/g", logStreamName="s", startFromHead=True)["events"]
     assert [event["message"] for event in events] == ["line 0", "line 1", "line 2"]
     assert _metric_sum(second, described) == 4.0
+    pages = second.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace="Many")
+    assert sum(len(page["Metrics"]) for page in pages) == len(many)
     identity = second.client(
         "sts",
         aws_access_key_id=session["AccessKeyId"],
