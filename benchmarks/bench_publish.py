@@ -1,7 +1,7 @@
 """Publishing 200 archives against one CopyObject after another, on an emulator that answers each request 30 ms later.
 
-Both sides run in this process against the same emulator, one after the other, with clients that are already
-connected; each copies the same 200 archives into a prefix of its own.
+Both sides run in this process against the same emulator and with the same client, in turns; each copies the same 200
+archives into a prefix of its own. The fastest of three turns of either counts.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from unittest.mock import patch
 
 from benchmarks.figures import Figure
 from kfp_sagemaker.aws.session import open_session
-from kfp_sagemaker.models import publish
+from kfp_sagemaker.models import publication_plan, publish
 from sagemaker_emulator.emulator import Emulator
 
 ARCHIVES = 200
+ROUNDS = 3
 LATENCY_MS = 30
 ARCHIVE_BYTES = 4096
 BUCKET = "bench-publish"
@@ -33,26 +34,24 @@ def measure() -> Iterable[Figure]:
         for key in keys:
             client.put_object(Bucket=BUCKET, Key=key, Body=os.urandom(ARCHIVE_BYTES))
 
-        start = time.perf_counter()
-        for index, key in enumerate(keys):
-            client.copy_object(
-                Bucket=BUCKET, Key=f"sequential/{index}.tar.gz", CopySource={"Bucket": BUCKET, "Key": key}
+        sequential, concurrent = [], []
+        for attempt in range(ROUNDS):
+            start = time.perf_counter()
+            for key in keys:
+                source = {"Bucket": BUCKET, "Key": key}
+                client.copy_object(Bucket=BUCKET, Key=f"sequential-{attempt}/{key}", CopySource=source)
+            sequential.append(time.perf_counter() - start)
+            plan = publication_plan.build(
+                [f"s3://{BUCKET}/{key}" for key in keys], keys, f"s3://{BUCKET}/published-{attempt}/"
             )
-        sequential = time.perf_counter() - start
-
-        plan = publish.plan(
-            [f"s3://{BUCKET}/{key}" for key in keys],
-            [f"{index}/{index}.tar.gz" for index in range(ARCHIVES)],
-            f"s3://{BUCKET}/published/",
-        )
-        start = time.perf_counter()
-        published = publish.run(session, plan, sink=lambda line: None)
-        concurrent = time.perf_counter() - start
-    if published.published_count != ARCHIVES:
-        raise RuntimeError(f"published {published.published_count} of {ARCHIVES} archives")
-    yield Figure("publish_200_archives_seconds", round(concurrent, 3), "s", "", True)
-    ratio = sequential / concurrent
-    yield Figure("publish_200_archives_speedup", round(ratio, 1), "x", ">= 10", ratio >= 10)
+            start = time.perf_counter()
+            published = publish.run(session, plan, sink=lambda line: None)
+            concurrent.append(time.perf_counter() - start)
+            if published.published_count != ARCHIVES:
+                raise RuntimeError(f"published {published.published_count} of {ARCHIVES} archives")
+    yield Figure("publish_200_archives_seconds", min(concurrent), "s", "", True)
+    speedup = min(sequential) / min(concurrent)
+    yield Figure("publish_200_archives_speedup", speedup, "x", ">= 10", speedup >= 10)
 
 
 @contextmanager

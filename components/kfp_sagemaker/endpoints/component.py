@@ -100,7 +100,7 @@ def deploy_endpoint(
     """
     from kfp_sagemaker.aws.session import open_session
     from kfp_sagemaker.endpoints import autoscaling as scaling
-    from kfp_sagemaker.endpoints import deploy, endpoint_config
+    from kfp_sagemaker.endpoints import deploy, deploy_options, endpoint_config
 
     session = open_session(region, assume_role_arn)
     config = endpoint_config.build_request(
@@ -120,7 +120,7 @@ def deploy_endpoint(
         security_group_ids=security_group_ids,
         enable_network_isolation=enable_network_isolation,
     )
-    options = deploy.build_options(
+    options = deploy_options.build(
         session,
         endpoint_name=endpoint_name,
         deployment_config=deployment_config,
@@ -294,9 +294,9 @@ def endpoint_metrics(
     API: https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
     """
     from kfp_sagemaker.aws.session import open_session
-    from kfp_sagemaker.endpoints import cloudwatch_metrics, metrics_report
+    from kfp_sagemaker.endpoints import cloudwatch_metrics, metric_query, metrics_report
 
-    query = cloudwatch_metrics.build_query(
+    query = metric_query.build_query(
         endpoint_name=endpoint_name,
         window_seconds=window_seconds,
         start_time=start_time,

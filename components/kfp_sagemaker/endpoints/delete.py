@@ -126,9 +126,8 @@ def run(
     work.each(plan.s3_uris, "", work.delete_objects, 1)
     if work.failures:
         listed = "\n".join(f"  - {failure}" for failure in work.failures)
-        raise AwsCallError(
-            f"{len(work.failures)} of {len(work.failures) + len(work.deleted)} deletions failed; what is left may cost:\n{listed}"
-        )
+        total = len(work.failures) + len(work.deleted)
+        raise AwsCallError(f"{len(work.failures)} of {total} deletions failed; what is left may cost:\n{listed}")
     sink(f"Deleted {len(work.deleted)} resources." if not keep else f"Kept {len(work.kept)} resources.")
     return Deleted(work.deleted)
 

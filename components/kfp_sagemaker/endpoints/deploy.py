@@ -9,8 +9,7 @@ API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -20,11 +19,10 @@ from kfp_sagemaker.aws.call_errors import aws_errors, error_message
 from kfp_sagemaker.aws.errors import CancelledError, DeadlineError, JobFailedError, KfpSagemakerError
 from kfp_sagemaker.aws.kinds import ENDPOINT
 from kfp_sagemaker.aws.logs import LogTail
-from kfp_sagemaker.aws.request import RequestBuilder
 from kfp_sagemaker.aws.session import Session
 from kfp_sagemaker.aws.termination import Terminated, raising_on_sigterm
-from kfp_sagemaker.aws.validation import Problems
 from kfp_sagemaker.endpoints import autoscaling, hosting
+from kfp_sagemaker.endpoints.deploy_options import Options
 
 # Tags of a configuration: the endpoint it was made for, and the configuration it takes the place of there. They let a
 # retried step clean up what its predecessor could not, and a clean-up see that a configuration is in use.
@@ -35,66 +33,12 @@ _MAX_NAME_CHARACTERS = 63
 _DELETE_TIMEOUT_SECONDS = 600.0
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to deploy, checked.
-
-    Attributes:
-        endpoint_name: Empty derives one from the run and the configuration.
-        update: Members of UpdateEndpoint next to the two names.
-        timeout_seconds: How long the endpoint may take.
-        keep_superseded_config: Keep what an update replaced.
-        keep_failed: Keep what could not be created.
-    """
-
-    endpoint_name: str = ""
-    update: Mapping[str, Any] = field(default_factory=dict)
-    timeout_seconds: int = 3600
-    keep_superseded_config: bool = False
-    keep_failed: bool = False
-
-
 class Deployed(NamedTuple):
     """An endpoint that serves."""
 
     endpoint_name: str
     endpoint_config_name: str
     endpoint_arn: str
-
-
-def build_options(
-    session: Session,
-    *,
-    endpoint_name: str = "",
-    deployment_config: Mapping[str, Any] | None = None,
-    retain_all_variant_properties: bool = False,
-    exclude_retained_variant_properties: Sequence[str] = (),
-    timeout_seconds: int = 3600,
-    keep_superseded_config: bool = False,
-    keep_failed: bool = False,
-) -> Options:
-    """Check how to deploy; calls nothing. The arguments are the component's.
-
-    Raises:
-        InputError: With everything that is wrong.
-    """
-    problems = Problems("deploy_endpoint")
-    problems.name("endpoint_name", endpoint_name)
-    problems.between("timeout_seconds", timeout_seconds, 1)
-    if exclude_retained_variant_properties and not retain_all_variant_properties:
-        problems.add(
-            "exclude_retained_variant_properties",
-            exclude_retained_variant_properties,
-            "left out unless retain_all_variant_properties is true",
-        )
-    builder = RequestBuilder(session.client("sagemaker").meta.service_model, "UpdateEndpoint", problems)
-    builder.set("DeploymentConfig", deployment_config, argument="deployment_config")
-    if retain_all_variant_properties:
-        builder.set("RetainAllVariantProperties", True, argument="retain_all_variant_properties")
-    excluded = [{"variant_property_type": item} for item in exclude_retained_variant_properties]
-    builder.set("ExcludeRetainedVariantProperties", excluded, argument="exclude_retained_variant_properties")
-    update = builder.finish(supplied_later=["EndpointName", "EndpointConfigName"])
-    return Options(endpoint_name, update, timeout_seconds, keep_superseded_config, keep_failed)
 
 
 def config_name(endpoint_name: str, config: Mapping[str, Any]) -> str:
@@ -118,7 +62,7 @@ def run(
     Args:
         session: The step's session.
         config: From ``endpoint_config.build_request``.
-        options: From ``build_options``.
+        options: From ``deploy_options.build``.
         scaling: From ``autoscaling.build_policy``.
         user_tags: The user's tags.
         timing: Clock, sleep and chance.

@@ -129,9 +129,9 @@ def publish_models(
     API: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
     """
     from kfp_sagemaker.aws.session import open_session
-    from kfp_sagemaker.models import publish
+    from kfp_sagemaker.models import publication_plan, publish
 
-    plan = publish.plan(
+    plan = publication_plan.build(
         model_data_urls,
         target_models,
         destination_s3_uri,

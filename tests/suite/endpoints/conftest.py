@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kfp_sagemaker.aws.session import Session, open_session
-from kfp_sagemaker.endpoints import autoscaling, deploy, endpoint_config
+from kfp_sagemaker.endpoints import autoscaling, deploy, deploy_options, endpoint_config
 from kfp_sagemaker.models import model
 from sagemaker_emulator.emulator import Emulator
 from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
@@ -86,7 +86,7 @@ class Host:
         return deploy.run(
             self.session,
             config,
-            deploy.build_options(self.session, endpoint_name=self.name, timeout_seconds=90, **options),
+            deploy_options.build(self.session, endpoint_name=self.name, timeout_seconds=90, **options),
             scaling=autoscaling.build_policy(scaling, config),
             sink=sink,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kfp_sagemaker.aws.errors import AwsCallError, DeadlineError, JobFailedError
-from kfp_sagemaker.endpoints import autoscaling, deploy, hosting
+from kfp_sagemaker.endpoints import autoscaling, deploy, deploy_options, hosting
 from tests.suite.aws.scripted import ManualClock, ScriptedClient, ScriptedSession, refusal
 
 CONFIG: dict[str, Any] = {"ProductionVariants": [{"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large"}]}
@@ -53,7 +53,7 @@ class Scripted:
         return deploy.run(
             self.session,
             CONFIG,
-            deploy.Options(endpoint_name="e", **options),
+            deploy_options.Options(endpoint_name="e", **options),
             timing=self.clock.timing(),
             sink=self.lines.append,
         )

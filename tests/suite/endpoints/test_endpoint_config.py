@@ -11,7 +11,7 @@ from botocore.validate import ParamValidator
 
 from kfp_sagemaker.aws.errors import InputError
 from kfp_sagemaker.aws.session import Session
-from kfp_sagemaker.endpoints import autoscaling, deploy, endpoint_config
+from kfp_sagemaker.endpoints import autoscaling, deploy, deploy_options, endpoint_config
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_an_update_takes_awss_deployment_config(offline: Session) -> None:
         },
         "auto_rollback_configuration": {"alarms": [{"alarm_name": "errors"}]},
     }
-    options = deploy.build_options(
+    options = deploy_options.build(
         offline,
         endpoint_name="e",
         deployment_config=deployment,
@@ -187,7 +187,7 @@ def test_an_update_takes_awss_deployment_config(offline: Session) -> None:
 )
 def test_a_wrong_option_is_named(offline: Session, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        deploy.build_options(offline, **arguments)
+        deploy_options.build(offline, **arguments)
 
 
 def test_a_configurations_name_follows_its_content() -> None:

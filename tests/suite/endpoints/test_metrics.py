@@ -13,7 +13,7 @@ from botocore.validate import ParamValidator
 
 from kfp_sagemaker.aws.errors import InputError, ResourceMissingError
 from kfp_sagemaker.aws.session import Session
-from kfp_sagemaker.endpoints import cloudwatch_metrics, invocation_plan, invoke, metrics_report
+from kfp_sagemaker.endpoints import cloudwatch_metrics, invocation_plan, invoke, metric_query, metrics_report
 from tests.suite.aws.scripted import ManualClock, ScriptedClient, ScriptedSession, refusal
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
@@ -76,7 +76,7 @@ def read(
     clock = clock or ManualClock()
     return cloudwatch_metrics.read(
         session,
-        cloudwatch_metrics.build_query(endpoint_name="e", **query),
+        metric_query.build_query(endpoint_name="e", **query),
         timing=clock.timing(),
         wall_clock=lambda: NOON + 130 + clock.seconds,
         sink=(lambda line: None) if lines is None else lines.append,
@@ -169,7 +169,7 @@ def test_many_queries_go_in_several_requests() -> None:
 )
 def test_a_wrong_argument_is_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        cloudwatch_metrics.build_query(**{"endpoint_name": "e", **arguments})
+        metric_query.build_query(**{"endpoint_name": "e", **arguments})
 
 
 # The page
@@ -209,7 +209,7 @@ def test_the_multi_model_metrics_of_a_real_endpoint(host: Any, tmp_path: Path) -
         host.put_archive(f"mme/{target}")
     plan = invocation_plan.build(endpoint_name=host.name, rows=["1", "2"], target_models=targets, max_concurrency=1)
     invoke.run(host.session, plan)
-    query = cloudwatch_metrics.build_query(endpoint_name=host.name, expected_invocations=6, max_wait_seconds=60)
+    query = metric_query.build_query(endpoint_name=host.name, expected_invocations=6, max_wait_seconds=60)
     result = cloudwatch_metrics.read(host.session, query)
     values = result.values()
     assert values["Invocations"]["sum"] == 6
@@ -222,4 +222,4 @@ def test_the_multi_model_metrics_of_a_real_endpoint(host: Any, tmp_path: Path) -
 
 def test_an_endpoint_that_does_not_exist(session: Session, unique_name: str) -> None:
     with pytest.raises(ResourceMissingError, match="does not exist"):
-        cloudwatch_metrics.read(session, cloudwatch_metrics.build_query(endpoint_name=f"x{unique_name}"[:60]))
+        cloudwatch_metrics.read(session, metric_query.build_query(endpoint_name=f"x{unique_name}"[:60]))

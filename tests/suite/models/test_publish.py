@@ -15,7 +15,7 @@ import pytest
 from kfp_sagemaker.aws.errors import AwsCallError, InputError, ResourceMissingError
 from kfp_sagemaker.aws.s3 import S3Object, list_objects
 from kfp_sagemaker.aws.session import Session, open_session
-from kfp_sagemaker.models import publish, s3_objects
+from kfp_sagemaker.models import publication_plan, publish, s3_objects
 from sagemaker_emulator.emulator import Emulator
 from tests.suite.aws.scripted import ScriptedClient, ScriptedSession, refusal
 
@@ -51,7 +51,9 @@ def contents(session: Session, uri: str) -> dict[str, bytes]:
 
 
 def test_sources_and_names_are_paired_in_order() -> None:
-    plan = publish.plan(["s3://bucket/a.tar.gz", "s3://bucket/b.tar.gz"], ["A/A.tar.gz", "B"], "s3://bucket/mme")
+    plan = publication_plan.build(
+        ["s3://bucket/a.tar.gz", "s3://bucket/b.tar.gz"], ["A/A.tar.gz", "B"], "s3://bucket/mme"
+    )
     assert [(item.source_uri, item.destination_uri) for item in plan.copies] == [
         ("s3://bucket/a.tar.gz", "s3://bucket/mme/A/A.tar.gz"),
         ("s3://bucket/b.tar.gz", "s3://bucket/mme/B"),
@@ -59,7 +61,7 @@ def test_sources_and_names_are_paired_in_order() -> None:
 
 
 def test_one_source_serves_all_names() -> None:
-    plan = publish.plan(["s3://bucket/a.tar.gz"], ["1", "2", "3"], "s3://bucket/mme/")
+    plan = publication_plan.build(["s3://bucket/a.tar.gz"], ["1", "2", "3"], "s3://bucket/mme/")
     assert {item.source_uri for item in plan.copies} == {"s3://bucket/a.tar.gz"}
     assert len(plan.copies) == 3
 
@@ -87,7 +89,7 @@ def test_a_wrong_argument_is_named(
     urls: list[Any], names: list[str], destination: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        publish.plan(urls, names, destination, **options)
+        publication_plan.build(urls, names, destination, **options)
 
 
 # Publishing
@@ -96,7 +98,7 @@ def test_a_wrong_argument_is_named(
 def test_archives_are_copied_verified_and_reported(session: Session, bucket: str, put: Callable[..., str]) -> None:
     sources = [put(f"jobs/{city}/output/model.tar.gz", city.encode()) for city in ("Chicago", "Dallas", "Houston")]
     lines: list[str] = []
-    plan = publish.plan(sources, ["C/C.tar.gz", "D/D.tar.gz", "H/H.tar.gz"], f"s3://{bucket}/mme/")
+    plan = publication_plan.build(sources, ["C/C.tar.gz", "D/D.tar.gz", "H/H.tar.gz"], f"s3://{bucket}/mme/")
     assert publish.run(session, plan, sink=lines.append) == (["C/C.tar.gz", "D/D.tar.gz", "H/H.tar.gz"], 3, 0, 0)
     assert contents(session, f"s3://{bucket}/mme/") == {
         "C/C.tar.gz": b"Chicago",
@@ -108,7 +110,7 @@ def test_archives_are_copied_verified_and_reported(session: Session, bucket: str
 
 def test_a_retry_copies_only_what_is_missing(session: Session, bucket: str, put: Callable[..., str]) -> None:
     sources = [put("one.tar.gz", b"1"), put("two.tar.gz", b"2")]
-    plan = publish.plan(sources, ["1", "2"], f"s3://{bucket}/mme/")
+    plan = publication_plan.build(sources, ["1", "2"], f"s3://{bucket}/mme/")
     publish.run(session, plan)
     session.client("s3").delete_object(Bucket=bucket, Key="mme/2")
     assert publish.run(session, plan)[1:] == (1, 1, 0)
@@ -116,7 +118,7 @@ def test_a_retry_copies_only_what_is_missing(session: Session, bucket: str, put:
 
 def test_replacing_an_archive_warns_of_the_cache(session: Session, bucket: str, put: Callable[..., str]) -> None:
     put("mme/one", b"old")
-    plan = publish.plan([put("one.tar.gz", b"new")], ["one"], f"s3://{bucket}/mme/")
+    plan = publication_plan.build([put("one.tar.gz", b"new")], ["one"], f"s3://{bucket}/mme/")
     lines: list[str] = []
     assert publish.run(session, plan, sink=lines.append).published_count == 1
     assert any(line.startswith("WARNING: one replaces another archive") for line in lines)
@@ -127,7 +129,7 @@ def test_stale_archives_go_and_neighbours_stay(session: Session, bucket: str, pu
     put("mme/old", b"old")
     put("mme-other/kept", b"kept")
     put("mme/one", b"1")
-    plan = publish.plan([put("one.tar.gz", b"1")], ["one"], f"s3://{bucket}/mme", clear_stale=True)
+    plan = publication_plan.build([put("one.tar.gz", b"1")], ["one"], f"s3://{bucket}/mme", clear_stale=True)
     assert publish.run(session, plan)[1:] == (0, 1, 1)
     assert contents(session, f"s3://{bucket}/mme/") == {"one": b"1"}
     assert contents(session, f"s3://{bucket}/mme-other/") == {"kept": b"kept"}
@@ -140,7 +142,7 @@ def test_all_missing_sources_are_named_before_anything_is_touched(
     there = put("jobs/there")
     missing = [f"s3://{bucket}/jobs/{index}" for index in range(6)] + ["s3://no-such-bucket-at-all/a"]
     names = [str(index) for index in range(8)]
-    plan = publish.plan([there, *missing], names, f"s3://{bucket}/mme/", clear_stale=True)
+    plan = publication_plan.build([there, *missing], names, f"s3://{bucket}/mme/", clear_stale=True)
     with pytest.raises(ResourceMissingError, match="7 of 8 model archives do not exist") as caught:
         publish.run(session, plan)
     assert all(uri in str(caught.value) for uri in missing)
@@ -148,7 +150,7 @@ def test_all_missing_sources_are_named_before_anything_is_touched(
 
 
 def test_a_destination_that_does_not_exist(session: Session, put: Callable[..., str]) -> None:
-    plan = publish.plan([put("one")], ["1"], "s3://no-such-bucket-at-all/mme/")
+    plan = publication_plan.build([put("one")], ["1"], "s3://no-such-bucket-at-all/mme/")
     with pytest.raises(ResourceMissingError, match="no-such-bucket-at-all"):
         publish.run(session, plan)
 
@@ -156,7 +158,7 @@ def test_a_destination_that_does_not_exist(session: Session, put: Callable[..., 
 def test_an_archive_over_the_limit_is_copied_in_parts(session: Session, bucket: str, put: Callable[..., str]) -> None:
     body = os.urandom(11 * MIB)
     source = put("big.tar.gz", body, ContentType="application/gzip", Metadata={"job": "train-1"})
-    plan = publish.plan([source], ["big"], f"s3://{bucket}/mme/")
+    plan = publication_plan.build([source], ["big"], f"s3://{bucket}/mme/")
     run = lambda: publish.run(session, plan, single_copy_max_bytes=5 * MIB, part_bytes=5 * MIB)  # noqa: E731
     assert run().published_count == 1
     head = session.client("s3").head_object(Bucket=bucket, Key="mme/big")
@@ -175,7 +177,7 @@ def test_an_archive_uploaded_in_parts_is_recognised_on_a_retry(session: Session,
         "parts.tar.gz",
         Config=TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB),
     )
-    plan = publish.plan([f"s3://{bucket}/parts.tar.gz"], ["parts"], f"s3://{bucket}/mme/")
+    plan = publication_plan.build([f"s3://{bucket}/parts.tar.gz"], ["parts"], f"s3://{bucket}/mme/")
     assert publish.run(session, plan, single_copy_max_bytes=5 * MIB, part_bytes=5 * MIB).published_count == 1
     assert publish.run(session, plan, single_copy_max_bytes=5 * MIB, part_bytes=5 * MIB).unchanged_count == 1
 
@@ -191,7 +193,7 @@ def test_throttling_is_ridden_out(start_emulator: Callable[..., Emulator], monke
     faults = json.dumps({"throttle_share": 0.3, "operations": ["CopyObject", "ListObjectsV2"]}).encode()
     request = urllib.request.Request(f"{emulator.endpoint_url}/_emulator/faults", faults, method="POST")  # noqa: S310
     urllib.request.urlopen(request).close()  # noqa: S310  loopback
-    plan = publish.plan(["s3://throttled/one"], [str(index) for index in range(30)], "s3://throttled/mme/")
+    plan = publication_plan.build(["s3://throttled/one"], [str(index) for index in range(30)], "s3://throttled/mme/")
     assert publish.run(session, plan).published_count == 30
 
 
@@ -222,7 +224,7 @@ def test_a_failed_copy_does_not_stop_the_others() -> None:
         }
     )
     client.get_paginator = lambda _: pages  # type: ignore[method-assign]
-    plan = publish.plan(["s3://bucket/k"], ["1", "2", "3"], "s3://bucket/mme/")
+    plan = publication_plan.build(["s3://bucket/k"], ["1", "2", "3"], "s3://bucket/mme/")
     session: Any = ScriptedSession(s3=client)
     with pytest.raises(AwsCallError, match="1 of 3 models could not be published") as caught:
         publish.run(session, plan)
