@@ -1,0 +1,67 @@
+"""Jobs have the rights of their execution role, and no others."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sagemaker_emulator.emulator import Emulator
+from tests.emulator.jobs.conftest import Lab
+from tests.emulator.jobs.test_training_jobs import channel, request
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
+
+
+@pytest.fixture
+def guarded(start_emulator, tmp_path) -> Lab:
+    """A bucket and clients of the root user on an emulator that checks IAM policies."""
+    emulator: Emulator = start_emulator(auth=True)
+    return Lab(emulator, "guarded", tmp_path)
+
+
+def create_role(lab: Lab, name: str, actions: list[str]) -> str:
+    iam = lab.emulator.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=name, PolicyName="jobs", PolicyDocument=policy)
+    return role["Arn"]
+
+
+def test_a_role_that_may_not_write_fails_the_upload(guarded):
+    guarded.put("data/a.csv", "1")
+    role_arn = create_role(guarded, "reader", ["s3:GetObject", "s3:ListBucket"])
+    image = guarded.image(train="import os; open(os.environ['SM_MODEL_DIR'] + '/m', 'w').write('m')")
+    inputs = [channel("train", guarded.uri("data/"))]
+    guarded.sagemaker.create_training_job(**request(guarded, image, RoleArn=role_arn, InputDataConfig=inputs))
+    job = guarded.ended("Training")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: Artifact upload failed:")
+    assert "AccessDenied" in job["FailureReason"]
+
+
+def test_a_role_that_may_not_list_is_refused_at_creation(guarded):
+    guarded.put("data/a.csv", "1")
+    role_arn = create_role(guarded, "blind", ["s3:PutObject"])
+    inputs = [channel("train", guarded.uri("data/"))]
+    with pytest.raises(ClientError, match=r'has "s3:ListBucket" permissions on bucket "guarded"'):
+        guarded.sagemaker.create_training_job(
+            **request(guarded, guarded.image(train="print()"), RoleArn=role_arn, InputDataConfig=inputs)
+        )
+
+
+def test_a_container_calls_aws_as_its_role(guarded):
+    role_arn = create_role(guarded, "caller", ["s3:*"])
+    script = "import boto3; print('I am', boto3.client('sts').get_caller_identity()['Arn'])"
+    guarded.sagemaker.create_training_job(**request(guarded, guarded.image(train=script), RoleArn=role_arn))
+    job = guarded.ended("Training")
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    [line] = [line for line in guarded.log_lines("/aws/sagemaker/TrainingJobs") if line.startswith("I am")]
+    assert ":assumed-role/caller/" in line
