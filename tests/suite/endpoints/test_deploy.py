@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kfp_sagemaker.aws.errors import AwsCallError, DeadlineError, JobFailedError
+from kfp_sagemaker.aws.errors import AwsCallError, CancelledError, DeadlineError, JobFailedError
+from kfp_sagemaker.aws.termination import Terminated
 from kfp_sagemaker.endpoints import autoscaling, deploy, deploy_options, hosting
 from tests.suite.aws.scripted import ManualClock, ScriptedClient, ScriptedSession, refusal
 
@@ -219,6 +220,31 @@ def test_an_endpoint_stays_when_its_update_fails_for_good() -> None:
     with pytest.raises(JobFailedError, match="UpdateRollbackFailed"):
         aws.run()
     assert not aws.sagemaker.named("delete_endpoint")
+
+
+# SIGTERM
+
+
+def test_sigterm_takes_back_a_creation() -> None:
+    aws = Scripted(describe_endpoint=[MISSING, endpoint("Creating"), Terminated()])
+    with pytest.raises(CancelledError, match="deleted endpoint e and configuration"):
+        aws.run()
+    assert aws.sagemaker.operations[-2:] == ["delete_endpoint", "delete_endpoint_config"]
+
+
+def test_sigterm_says_so_when_the_creation_cannot_be_taken_back() -> None:
+    busy = refusal("ValidationException", 'Cannot update in-progress endpoint "e".')
+    aws = Scripted(describe_endpoint=[MISSING, endpoint("Creating"), Terminated()], delete_endpoint=busy)
+    with pytest.raises(CancelledError, match=r"could not be deleted .*in-progress.*: run delete_resources"):
+        aws.run()
+    assert not aws.deleted_configs(), "SageMaker still needs it"
+
+
+def test_sigterm_leaves_an_update_to_aws() -> None:
+    aws = Scripted(describe_endpoint=[endpoint("InService", "old"), endpoint("Updating", "old"), Terminated()])
+    with pytest.raises(CancelledError, match="an update of endpoint e that has begun goes on"):
+        aws.run()
+    assert "delete_endpoint" not in aws.sagemaker.operations
 
 
 # Deleting

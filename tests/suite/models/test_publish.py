@@ -232,6 +232,43 @@ def test_a_failed_copy_does_not_stop_the_others() -> None:
     assert len(client.named("copy_object")) == 3
 
 
+def test_parts_of_a_failed_copy_are_taken_away() -> None:
+    client = ScriptedClient(
+        {
+            "head_object": {"ContentLength": 10 * MIB, "ETag": '"e"'},
+            "create_multipart_upload": {"UploadId": "upload"},
+            "upload_part_copy": refusal("PreconditionFailed", "the source changed", "UploadPartCopy", 412),
+            "abort_multipart_upload": {},
+        }
+    )
+    session: Any = ScriptedSession(s3=client)
+    source = S3Object("s3://bucket/big", "big", 10 * MIB, "e")
+    with ThreadPoolExecutor(2) as pool, pytest.raises(AwsCallError, match="the source changed"):
+        s3_objects.copy_in_parts(session, source, "s3://bucket/mme/big", pool, part_bytes=5 * MIB)
+    assert client.named("abort_multipart_upload") == [{"Bucket": "bucket", "Key": "mme/big", "UploadId": "upload"}]
+
+
+def test_parts_are_as_the_source_was_uploaded() -> None:
+    client = ScriptedClient(
+        {
+            "head_object": lambda **request: {"ContentLength": 8 * MIB if "PartNumber" in request else 20 * MIB},
+            "create_multipart_upload": {"UploadId": "upload"},
+            "upload_part_copy": {"CopyPartResult": {"ETag": "part", "LastModified": "now"}},
+            "complete_multipart_upload": {},
+        }
+    )
+    session: Any = ScriptedSession(s3=client)
+    source = S3Object("s3://bucket/big", "big", 20 * MIB, "e-3")
+    with ThreadPoolExecutor(2) as pool:
+        s3_objects.copy_in_parts(session, source, "s3://bucket/mme/big", pool)
+    ranges = sorted(call["CopySourceRange"] for call in client.named("upload_part_copy"))
+    assert ranges == sorted(
+        [f"bytes=0-{8 * MIB - 1}", f"bytes={8 * MIB}-{16 * MIB - 1}", f"bytes={16 * MIB}-{20 * MIB - 1}"]
+    )
+    (complete,) = client.named("complete_multipart_upload")
+    assert complete["MultipartUpload"]["Parts"] == [{"PartNumber": n, "ETag": "part"} for n in (1, 2, 3)]
+
+
 # Finding and comparing
 
 
