@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-GENERATORS = ("image_uris", "components_reference", "pipelines", "emulator_operations")
+GENERATORS = ("image_uris", "components_reference", "pipelines", "pipeline_pictures", "emulator_operations")
 
 
 def main(arguments: list[str]) -> int:

@@ -366,7 +366,7 @@ def housing_mme(
                 validation_fraction=validation_fraction,
                 seed=seed,
                 region=region,
-            ).set_display_name("Split 70/30")
+            ).set_display_name("Split for validation")
             regressor = components.train(
                 algorithm="linear-learner",
                 hyperparameters=hyperparameters,
@@ -404,7 +404,7 @@ def housing_mme(
             destination_s3_uri=plan.outputs["models_s3_uri"],
             clear_stale=True,
             region=region,
-        ).set_display_name("Publish all models but the last")
+        ).set_display_name("Publish all but the last")
         inference_pipeline = (
             components.create_model(containers=plan.outputs["containers"], role_arn=role_arn, region=region)
             .set_display_name("Inference pipeline")

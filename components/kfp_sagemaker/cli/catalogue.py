@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +82,16 @@ class PipelineFolder:
         if len(found) != 1:
             raise ConfigurationError(f"{self.source} defines {len(found)} functions with @dsl.pipeline, must be one")
         compiler.Compiler().compile(found[0], str(target))
+        target.write_text(_with_sorted_comments(target.read_text()))
+
+
+def _with_sorted_comments(text: str) -> str:
+    """kfp lists the defaults in comments too, and there a dict comes in another order in each process."""
+
+    def rewritten(match: re.Match[str]) -> str:
+        return f"{match[1]}{dict(sorted(ast.literal_eval(match[2]).items()))}{match[3]}"
+
+    return re.sub(r"^(# .*\[Default: )(\{.*\})(\])$", rewritten, text, flags=re.MULTILINE)
 
 
 def find_pipelines_dir(given: Path | None, start: Path) -> Path:
