@@ -54,7 +54,8 @@ th, td { padding: 7px 28px 7px 0; border-bottom: 1px solid var(--grid); vertical
 th:last-child, td:last-child { padding-right: 0; }
 tr:last-child td { border-bottom: 0; }
 .number { text-align: right; white-space: nowrap; }
-td { overflow-wrap: anywhere; } td:first-child { overflow-wrap: normal; } td.yes { color: var(--good); } td.no { color: var(--bad); }
+td { overflow-wrap: anywhere; } td:first-child { overflow-wrap: normal; }
+td.yes { color: var(--good); } td.no { color: var(--bad); }
 .empty { color: var(--muted); }
 figure { margin: 0; } figure svg { display: block; width: 100%; height: auto; }
 figure text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif !important; }

@@ -87,6 +87,8 @@ def _figure(result: Result, charted: list[Series]) -> Any:
     # A young endpoint has nothing to show at the start of the window; all charts share one span.
     times = [point.timestamp for series in result.overall for point in series.points]
     first = max(result.start, min(times, default=result.start) - 0.03 * (result.end - result.start))
+    span = result.end - first
+    time_format = "%H:%M:%S" if span <= 900 else "%H:%M" if span <= 86_400 else "%m-%d %H:%M"
     for axis, overall in zip(flat, charted, strict=False):
         unit, factor = _unit(overall)
         for series in (item for item in result.by_variant if item.kind == overall.kind):
@@ -94,9 +96,9 @@ def _figure(result: Result, charted: list[Series]) -> Any:
         axis.set_title(f"{overall.kind.name} ({unit})" if unit else overall.kind.name)
         axis.set_ylim(bottom=0)
         axis.set_xlim(datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(result.end, UTC))
-        locator = untyped_dates.AutoDateLocator(minticks=3, maxticks=6)
+        locator = untyped_dates.AutoDateLocator(minticks=3, maxticks=5)
         axis.xaxis.set_major_locator(locator)
-        axis.xaxis.set_major_formatter(untyped_dates.ConciseDateFormatter(locator, show_offset=False))
+        axis.xaxis.set_major_formatter(untyped_dates.DateFormatter(time_format, tz=UTC))
         axis.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=overall.kind.unit == "Count"))
         if len(result.variant_names) > 1:
             axis.legend()
