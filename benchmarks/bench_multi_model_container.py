@@ -162,6 +162,5 @@ def _pss_megabytes(pid: int) -> float:
     if rollup.exists():
         line = next(line for line in rollup.read_text().splitlines() if line.startswith("Pss:"))
         return int(line.split()[1]) / 1024
-    import psutil
-
-    return float(psutil.Process(pid).memory_info().rss) / 2**20
+    resident = subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)])
+    return int(resident) / 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,3 +215,19 @@ def model_fn(model_dir):
     expected = booster.predict(xgb.DMatrix(features[:2]))
     reply = server.invoke(to_csv(features[:2]), accept="application/json")
     np.testing.assert_allclose(reply.json, expected, rtol=1e-5)
+
+
+def test_a_stopped_job_saves_the_model_so_far(container: Any, to_csv: Callable[..., str]) -> None:
+    features, labels = table(100)
+    given = {"num_round": "100000000", "save_model_on_termination": "true", "nthread": "1"}
+    container.configure(given, {"train": "text/csv"})
+    container.add_data("train", to_csv(labels, features))
+    with subprocess.Popen(
+        container._command("xgboost", "train"), env=container._environment(None), stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith(b"[3]#011train-rmse:") for line in process.stdout)
+        process.terminate()
+        process.stdout.read()
+        assert process.wait(60) == 0
+    assert BoosterModel.load(container.base / "model").predict(features).shape == (100,)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sagemaker_emulator.containers import serving
+from sagemaker_emulator.containers.imports import hidden
 from sagemaker_emulator.containers.model import Answer
 from sagemaker_emulator.containers.toolkit.user_model import (
     Defaults,
@@ -45,23 +44,6 @@ def import_scikit_learn() -> None:
     """Import what every scikit-learn model needs, before a user's code does."""
     if "sklearn.base" in sys.modules:
         return
-    with _hidden("pandas"):
+    with hidden("pandas"):
         import joblib  # noqa: F401
         import sklearn.base  # noqa: F401
-
-
-@contextmanager
-def _hidden(module: str) -> Iterator[None]:
-    """Let a package seem not installed.
-
-    scikit-learn imports pandas when it can, only to look at its version: 60 MB and a quarter of a second for every
-    container. Models that use pandas import it themselves.
-    """
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[module]

@@ -6,6 +6,8 @@ With a ``sagemaker_program`` the user's script trains, and its functions serve; 
 import contextlib
 import os
 
+from sagemaker_emulator.containers.imports import hidden
+
 
 def _train() -> None:
     from sagemaker_emulator.containers.contract import CustomerError, Folders, TrainingConfig, run_training
@@ -18,13 +20,23 @@ def _train() -> None:
         from sagemaker_emulator.containers.toolkit.training import run_script
 
         run_script("sagemaker_xgboost_container.training:main")
-    from sagemaker_emulator.containers.xgboost.training import train
+    with hidden("pandas", "sklearn"):
+        from sagemaker_emulator.containers.xgboost.training import train
 
     run_training(train)
 
 
 def _serve() -> None:
-    from sagemaker_emulator.containers.xgboost.serving import serve
+    # code of the user, of one model or of any of many, may use XGBoost's scikit-learn classes
+    from sagemaker_emulator.containers.contract import Folders
+
+    is_open = (
+        (Folders.from_environment().model / "code").exists()
+        or "SAGEMAKER_SUBMIT_DIRECTORY" in os.environ
+        or os.environ.get("SAGEMAKER_MULTI_MODEL") == "true"
+    )
+    with hidden("pandas", *(() if is_open else ("sklearn",))):
+        from sagemaker_emulator.containers.xgboost.serving import serve
 
     serve()
 
