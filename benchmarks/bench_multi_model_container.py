@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import uvloop
+
 from benchmarks.figures import Figure
 
 MODELS = 100
@@ -56,7 +58,8 @@ def _measure(port: int, pid: int, models: dict[str, Path]) -> Iterator[Figure]:
         loads.append(1000 * (time.perf_counter() - started))
     cold = statistics.median(loads[1:])
     yield Figure("multi_model_container_cold_load_p50", cold, "ms", "<= 10", cold <= 10)
-    count, elapsed = asyncio.run(_load(port, list(models)))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the load must not be what is measured
+        count, elapsed = runner.run(_load(port, list(models)))
     rate = count / elapsed
     yield Figure("multi_model_container_requests", rate, "requests/s", ">= 1400", rate >= 1400)
     memory = _pss_megabytes(pid)
