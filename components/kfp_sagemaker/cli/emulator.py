@@ -91,6 +91,14 @@ def answers(environment: Mapping[str, str], pid: int) -> bool:
         return False
 
 
+def stop_by_pid(environment: Mapping[str, str], pid: int) -> None:
+    """End an emulator that another process started, and wait until it no longer answers."""
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while answers(environment, pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def _environment_when_ready(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from kfp_sagemaker._version import __version__
 from kfp_sagemaker.aws.errors import ConfigurationError, KfpSagemakerError
 
 if TYPE_CHECKING:
-    from kfp_sagemaker.aws.session import Session
     from kfp_sagemaker.cli.pipeline_file import PipelineFile
 
 CONSOLE = Console(highlight=False)
@@ -138,6 +137,7 @@ def run_command(
     The embedded AWS is started for the run and stopped after it. Steps are processes on this machine, their logs,
     outputs and a report with the results go to runs/<run id>/. Ends with 1 when the run fails.
     """
+    from kfp_sagemaker.cli import launch
     from kfp_sagemaker.cli.catalogue import find_pipeline, find_pipelines_dir
     from kfp_sagemaker.cli.pipeline_file import PipelineFile
     from kfp_sagemaker.cli.run import Run, new_run_id
@@ -168,11 +168,13 @@ def run_command(
     with _interrupted_by_sigterm():
         if on_aws:
             run = Run(run_id, run_folder, where, {"AWS_REGION": region} if region else {})
-            succeeded = _run(pipeline, arguments, run, ask=not yes)
+            succeeded = launch.run_on_aws(pipeline, arguments, run, CONSOLE, ask=not yes)
         else:
             memory = settings.multi_model_memory_mb if multi_model_memory_mb is None else multi_model_memory_mb
             run = Run(run_id, run_folder, where, {"AWS_REGION": region or DEFAULT_LOCAL_REGION})
-            succeeded = _run_locally(pipeline, arguments, run, auth=auth, memory_mb=memory, keep=keep_endpoint)
+            succeeded = launch.run_locally(
+                pipeline, arguments, run, CONSOLE, auth=auth, multi_model_memory_mb=memory, keep=keep_endpoint
+            )
     sys.exit(0 if succeeded else 1)
 
 
@@ -189,124 +191,28 @@ def stop_command(run_id: str, region: str, pipelines_dir: Path | None, runs_dir:
     from kfp_sagemaker.aws.session import open_session
     from kfp_sagemaker.cli import emulator
     from kfp_sagemaker.cli.catalogue import find_pipelines_dir
+    from kfp_sagemaker.cli.launch import environment_of
     from kfp_sagemaker.cli.run import RUN_FILE
     from kfp_sagemaker.endpoints import delete
 
     saved: dict[str, Any] = {}
     with contextlib.suppress(ConfigurationError):
         runs_dir = runs_dir or find_pipelines_dir(pipelines_dir, Path.cwd()).resolve().parent / "runs"
-    if runs_dir and (path := runs_dir / run_id / RUN_FILE).exists():
+    path = (runs_dir or Path()) / run_id / RUN_FILE
+    if path.exists():
         saved = json.loads(path.read_text())
     pid = saved.get("emulator_pid")
     if pid and not emulator.answers(saved["environment"], pid):
         CONSOLE.print(f"Nothing to stop: the embedded AWS of {run_id} is gone, and all it had with it.")
         return
     environment = saved.get("environment", {})
-    with _environment({**environment, **({"AWS_REGION": region} if region else {})}):
-        deleted = delete.run(open_session(), delete.build_plan(run_id=run_id), keep=False).deleted
-    for each in deleted:
-        CONSOLE.print(f"deleted {each}")
+    with environment_of({**environment, **({"AWS_REGION": region} if region else {})}):
+        # It says itself what it deletes.
+        delete.run(open_session(), delete.build_plan(run_id=run_id), keep=False)
     if pid:
-        import signal
-
-        os.kill(pid, signal.SIGTERM)
-        CONSOLE.print("stopped the embedded AWS")
-    elif not deleted:
-        CONSOLE.print(f"Nothing found with the tag of run {run_id}.")
-
-
-def _run_locally(
-    pipeline: PipelineFile, arguments: dict[str, Any], run: Any, *, auth: bool, memory_mb: int, keep: bool
-) -> bool:
-    from dataclasses import replace
-
-    from kfp_sagemaker.cli import emulator
-
-    run.logs_dir.mkdir(parents=True, exist_ok=True)
-    with CONSOLE.status("Starting the embedded AWS"):
-        aws = emulator.start(
-            run.folder / "aws",
-            run.logs_dir / "emulator.log",
-            auth=auth,
-            multi_model_memory_mb=memory_mb,
-            outlives_parent=keep,
-        )
-    stays = False
-    try:
-        environment = {**aws.environment, **run.environment}
-        run = replace(run, environment=environment)
-        run.save(emulator_pid=aws.pid)
-        succeeded = _run(pipeline, arguments, run, is_local=True)
-        stays = keep and succeeded
-    finally:
-        if not stays:
-            aws.stop()
-            import shutil
-
-            shutil.rmtree(run.folder / "aws", ignore_errors=True)
-    if stays:
-        CONSOLE.print("\nThe embedded AWS keeps serving the endpoint. To use it, set in your shell:\n")
-        for line in emulator.shell_exports(environment):
-            CONSOLE.print(f"  {line}", soft_wrap=True)
-        CONSOLE.print(f"\nTo end it:\n\n  kfp-sagemaker stop {run.run_id}", soft_wrap=True)
-    return succeeded
-
-
-def _run(
-    pipeline: PipelineFile, arguments: dict[str, Any], run: Any, *, is_local: bool = False, ask: bool = False
-) -> bool:
-    from kfp_sagemaker.aws.session import open_session
-    from kfp_sagemaker.cli import account
-    from kfp_sagemaker.cli.run import execute, show_outcome
-
-    with _environment(run.environment):
-        session = open_session()
-        bucket = arguments.get("bucket") or account.default_bucket(session)
-        role_arn = arguments.get("role_arn", "")
-        if not is_local:
-            _show_plan(session, pipeline, arguments, bucket, role_arn)
-            if ask and not click.confirm("Go ahead?"):
-                raise click.Abort
-            run.logs_dir.mkdir(parents=True, exist_ok=True)
-            run.save(bucket=bucket)
-        role_arn = account.prepare(session, bucket, role_arn, is_local=is_local)
-    ours = {"bucket": bucket, "role_arn": role_arn, "region": session.region}
-    arguments |= {name: value for name, value in ours.items() if name in pipeline.parameters}
-    missing = [p.name for p in pipeline.parameters.values() if p.is_required and p.name not in arguments]
-    if missing:
-        raise click.UsageError(f"{pipeline.name} needs {', '.join(f'--param {name}=...' for name in missing)}")
-    state = execute(pipeline, arguments, run, CONSOLE)
-    show_outcome(state, run, CONSOLE)
-    return bool(state.succeeded)
-
-
-def _show_plan(
-    session: Session, pipeline: PipelineFile, arguments: Mapping[str, Any], bucket: str, role_arn: str
-) -> None:
-    from rich.table import Table
-
-    from kfp_sagemaker.cli import account
-
-    exists = "exists" if account.bucket_exists(session, bucket) else "will be created, and stay"
-    own_role = f"{account.ROLE_NAME}, {'exists' if account.find_role(session) else 'will be created, and stay'}"
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_row("account", f"{session.account_id}, {session.region}")
-    table.add_row("bucket", f"{bucket}, {exists}")
-    table.add_row("role", role_arn or own_role)
-    for name, parameter in pipeline.parameters.items():
-        if name.endswith(("instance_type", "instance_count")):
-            value = arguments.get(name, parameter.default)
-            table.add_row(name.replace("_", " "), str(int(value) if isinstance(value, float) else value))
-    loops = [task for task in pipeline.all_tasks() if task.kind == "loop"]
-    inner = {each.name for loop in loops for each in loop.walk()}
-    repeated = [t.display_name for loop in loops for t in loop.walk() if t.kind == "step"]
-    once = [t.display_name for t in pipeline.all_tasks() if t.kind == "step" and t.name not in inner]
-    table.add_row("steps", ", ".join(once))
-    if repeated:
-        table.add_row("repeated steps", ", ".join(repeated))
-    CONSOLE.print("This creates in AWS, and AWS charges for it:\n")
-    CONSOLE.print(table)
-    CONSOLE.print()
+        emulator.stop_by_pid(environment, pid)
+        shutil.rmtree(path.parent / "aws", ignore_errors=True)
+        CONSOLE.print("Stopped the embedded AWS.")
 
 
 def _show_parameters(pipeline: PipelineFile) -> None:
@@ -328,21 +234,6 @@ def _pairs(params: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError(f"--param {text}: must be NAME=VALUE; `--param help` lists the names.")
         pairs[name.strip()] = value
     return pairs
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Let this process's own AWS calls go where the steps' go."""
-    before = dict(os.environ)
-    if "AWS_ENDPOINT_URL" in variables:  # the embedded AWS: nothing of the caller's own profile may show through
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            del os.environ[name]
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextlib.contextmanager

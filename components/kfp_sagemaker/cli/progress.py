@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -51,15 +52,16 @@ class ProgressTable:
         if task.kind == "step":
             self._add_row(table, steps[-1:], task.display_name, depth)
             return
+        length = sum(each.kind == "step" for each in task.walk())
         note = ""
         if task.kind == "loop" and (size := self.state.loop_size(task)):
-            note = f"  {len({step.iterations for step in steps})} of {size}"
+            succeeded = Counter(step.iterations for step in steps if step.status == "succeeded")
+            note = f"  {sum(count == length for count in succeeded.values())} of {size}"
         self._add_row(table, steps, task.display_name, depth, note, is_group=True)
         if task.kind != "loop":
             for child in task.children:
                 self._add(table, child, depth + 1)
             return
-        length = sum(each.kind == "step" for each in task.walk())
         for iteration in dict.fromkeys(step.iterations for step in steps):
             inner = [step for step in steps if step.iterations == iteration]
             running = [step.task.display_name for step in inner if step.status == "running"]

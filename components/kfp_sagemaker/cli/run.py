@@ -152,6 +152,9 @@ def show_outcome(state: RunState, run: Run, console: Console) -> None:
     if state.error and not failed and not state.is_cancelled:
         console.print(Panel(escape(state.error), title="The run failed", border_style="red"))
     console.print(f"Report  {path}", soft_wrap=True)
+    if state.arguments.get("keep_endpoint") and state.succeeded:
+        names = sorted({s.outputs["endpoint_name"] for s in state.steps.values() if "endpoint_name" in s.outputs})
+        console.print(f"Serving {', '.join(names)}", soft_wrap=True)
     outcome = (
         "[green]Succeeded[/green]"
         if state.succeeded

@@ -213,7 +213,7 @@ def test_stop_deletes_what_carries_the_runs_tag(
     done = run("stop", unique_name, "--region", "us-east-1", env=account_environment)
 
     assert done.returncode == 0, done.stderr
-    assert "deleted model/mine-" in done.stdout
+    assert "Deleted model/mine-" in done.stdout
     names = [model["ModelName"] for model in sagemaker.list_models(NameContains=unique_name[:40])["Models"]]
     assert [name.partition("-")[0] for name in names] == ["other"]
 

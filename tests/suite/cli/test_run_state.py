@@ -93,7 +93,7 @@ def test_the_table_shows_what_runs_what_is_done_and_what_waits(state: RunState) 
     lines = [line.split() for line in drawn(state).splitlines()]
     by_name = {" ".join(line[1:3]): line for line in lines}
     assert by_name["make-items 1.0"][0] == "✓"
-    assert next(line for line in lines if line[:1] == ["Each"])[:5] == ["Each", "town", "2", "of", "2"]
+    assert next(line for line in lines if line[:1] == ["Each"])[:5] == ["Each", "town", "1", "of", "2"]
     assert by_name["Town_0 1/1"][0] == "✓"
     assert by_name["Town_0 1/1"][-2:] == ["2.5", "s"]
     assert by_name["Town_1 0/1"][3] == "Work"
