@@ -18,13 +18,22 @@ LOCAL = [
     "xgboost-cpu>=3.0",
     "joblib>=1.4",
     "psutil>=6",
+    "optuna>=4",
+]
+# The monitoring analyzer; its image and the steps that analyse in place need it, the other steps do not.
+MONITORING = [
+    "polars>=1.30",
+    "datasketches>=5.2",
 ]
 DEV = [
     "awscli>=1.44",
     "boto3-stubs[sagemaker,sagemaker-runtime,s3,iam,sts,logs,cloudwatch,application-autoscaling]",
     "hypothesis>=6",
     "jupyter-client>=8",
+    "ipykernel>=6",
+    "kubernetes-validate>=1.31",
     "mypy>=1.15",
+    "nbclient>=0.10",
     "nbformat>=5",
     "pyright>=1.1.390",
     "pytest>=8",
@@ -61,7 +70,7 @@ setup(
         "rich>=14",
         "matplotlib>=3.9",
     ],
-    extras_require={"local": LOCAL, "dev": LOCAL + DEV},
+    extras_require={"monitoring": MONITORING, "local": LOCAL + MONITORING, "dev": LOCAL + MONITORING + DEV},
     entry_points={
         "console_scripts": [
             "kfp-sagemaker = kfp_sagemaker.cli.main:main",
