@@ -8,17 +8,11 @@ from pathlib import Path
 
 import click
 
-from sagemaker_emulator.settings import DEFAULT_STATE_DIR, Settings
+from sagemaker_emulator.cli_images import images
+from sagemaker_emulator.cli_options import state_dir_option
+from sagemaker_emulator.settings import Settings
 
 DEFAULT_PORT = 4566
-
-_state_dir_option = click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_STATE_DIR,
-    show_default=True,
-    help="Where everything is kept.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,9 +25,12 @@ def main() -> None:
     """
 
 
+main.add_command(images)
+
+
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: a free one.")
-@_state_dir_option
+@state_dir_option
 @click.option(
     "--auth", is_flag=True, help="Check every call against IAM policies; roles must exist and trust SageMaker."
 )
@@ -86,7 +83,7 @@ def up(
 
 
 @main.command()
-@_state_dir_option
+@state_dir_option
 def env(state_dir: Path) -> None:
     """Print the environment of the running emulator as export lines, for eval."""
     from sagemaker_emulator import server

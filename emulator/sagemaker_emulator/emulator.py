@@ -19,10 +19,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
 from sagemaker_emulator.server import EmulatorError, running_environment
 from sagemaker_emulator.settings import DEFAULT_REGION
 
@@ -121,6 +123,38 @@ class Emulator:
             "aws_secret_access_key": self.env["AWS_SECRET_ACCESS_KEY"],
         }
         return self._session.client(service, region, endpoint_url=self.endpoint_url, **{**credentials, **options})
+
+    def register_image(
+        self,
+        pattern: str,
+        *,
+        name: str,
+        train: Sequence[str] = (),
+        serve: Sequence[str] = (),
+        process: Sequence[str] = (),
+        working_directory: Path | str = ".",
+    ) -> None:
+        """Register the programs of a container image of one's own; before the start or while it runs.
+
+        Args:
+            pattern: Regular expression the whole image URI has to match, such as ``.*/churn:.*``.
+            name: Short name; an earlier registration of that name is replaced.
+            train: What a training job runs: the command ``docker run IMAGE train`` would end in.
+            serve: What serves a model; it listens on ``$SAGEMAKER_BIND_TO_PORT``.
+            process: What a processing job without an entry point runs.
+            working_directory: Where the commands start.
+
+        Raises:
+            ValueError: The pattern is not a regular expression, or there is no command at all.
+        """
+        ImageRegistry(self.state_dir / REGISTRY_FILE).register(
+            pattern,
+            name=name,
+            train=train,
+            serve=serve,
+            process=process,
+            working_directory=str(Path(working_directory).resolve()),
+        )
 
     def stop(self) -> None:
         """Stop it in good order, waiting until its jobs and endpoints have ended."""

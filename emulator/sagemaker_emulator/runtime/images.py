@@ -1,18 +1,19 @@
 """Which local program an image URI stands for.
 
 The built-in algorithms and framework containers are known in every region's registry. A user's own image is registered
-with the commands that its Dockerfile's entry point would run; registrations are kept in ``images.json`` of the state
-folder, which may be edited while the emulator runs::
+with the commands that its Dockerfile's entry point would run (``sagemaker-emulator images register``); registrations
+are kept in ``images.json`` of the state folder, which is read again when it changes::
 
-    {"images": [{"pattern": ".*/churn:.*", "name": "churn", "train": ["python3", "/home/me/churn/train.py"],
-                 "serve": ["python3", "/home/me/churn/serve.py"], "process": [], "working_directory": ""}]}
+    {"images": [{"pattern": ".*/churn:.*", "name": "churn", "train": ["python", "train.py"], "serve": [],
+                 "process": [], "working_directory": "/home/me/churn"}]}
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ REGISTRY_FILE = "images.json"
 
 
 class UnknownImageError(LookupError):
-    """No registered image matches a URI, or the image has no program for what it was asked to do."""
+    """No registered image matches a URI, or the registrations cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,14 @@ def _builtin(module: str, definitions: MetricDefinitions = (), *, fixed: bool = 
     )
 
 
-# Every region's registry has these repositories, under other accounts and hosts.
-_BUILTINS = {
+BUILTINS = {
     "linear-learner": _builtin("linear_learner", metric_definitions.LINEAR_LEARNER, fixed=True),
     "kmeans": _builtin("kmeans", metric_definitions.KMEANS, fixed=True),
     "xgboost": _builtin("xgboost", metric_definitions.XGBOOST, fixed=True),
     "sagemaker-xgboost": _builtin("xgboost", metric_definitions.XGBOOST),
     "sagemaker-scikit-learn": _builtin("scikit_learn"),
 }
+"""By repository: every region's registry has these, under other accounts and hosts."""
 _IMAGE_URI = re.compile(r"(?:\S+/)?(?P<repository>[^/:@\s]+)(?:[:@]\S+)?")
 
 
@@ -101,19 +102,22 @@ class ImageRegistry:
     """Resolves image URIs: the user's registrations first, the latest before earlier ones, then the built-ins.
 
     Args:
-        path: The file registrations are kept in; None keeps them in memory until :meth:`open` is called.
+        path: The file registrations are kept in, missing while there are none; None keeps them in memory.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._registrations: list[Registration] = []
-        self._read_mtime_ns = 0
+        self._registrations: tuple[Registration, ...] = ()
+        self._read_version: tuple[int, ...] = ()
 
-    def open(self, path: Path) -> None:
-        """Use the registrations in a file from now on; a missing file holds none."""
-        self._path = path
-        self._read_mtime_ns = 0
+    def registrations(self) -> tuple[Registration, ...]:
+        """Return the user's registrations, the earliest first.
+
+        Raises:
+            UnknownImageError: The file cannot be read.
+        """
         self._refresh()
+        return self._registrations
 
     def resolve(self, image_uri: str) -> Image:
         """Return the image a URI stands for.
@@ -121,18 +125,13 @@ class ImageRegistry:
         Raises:
             UnknownImageError: Nothing matches; the message says how to register it.
         """
-        self._refresh()
-        for registration in reversed(self._registrations):
+        for registration in reversed(self.registrations()):
             if re.fullmatch(registration.pattern, image_uri):
                 return registration.image()
         match = _IMAGE_URI.fullmatch(image_uri)
-        if match and (image := _BUILTINS.get(match["repository"])):
+        if match and (image := BUILTINS.get(match["repository"])):
             return image
-        raise UnknownImageError(
-            f"the image {image_uri!r} is not registered with the emulator, which runs programs of this machine "
-            f"instead of pulling images; register its programs in {self._path or REGISTRY_FILE} "
-            f"(see sagemaker_emulator.runtime.images). Built in are: {', '.join(_BUILTINS)}"
-        )
+        raise UnknownImageError(self._how_to_register(image_uri, match["repository"] if match else "my-image"))
 
     def register(
         self,
@@ -156,8 +155,8 @@ class ImageRegistry:
 
         Raises:
             ValueError: The pattern is not a regular expression, or there is no command at all.
+            UnknownImageError: The file holds something else.
         """
-        self._refresh()
         added = _registration(
             {
                 "pattern": pattern,
@@ -166,38 +165,71 @@ class ImageRegistry:
                 "serve": list(serve),
                 "process": list(process),
                 "working_directory": working_directory,
-            },
-            "register",
+            }
         )
-        self._registrations = [*(known for known in self._registrations if known.name != name), added]
+        self._keep([*(known for known in self.registrations() if known.name != name), added])
+
+    def unregister(self, name: str) -> None:
+        """Forget a registration.
+
+        Raises:
+            UnknownImageError: There is none of that name.
+        """
+        known = self.registrations()
+        kept = [registration for registration in known if registration.name != name]
+        if len(kept) == len(known):
+            names = ", ".join(registration.name for registration in known) or "none"
+            raise UnknownImageError(f"No image {name!r} is registered; registered are: {names}")
+        self._keep(kept)
+
+    def _keep(self, registrations: Iterable[Registration]) -> None:
+        self._registrations = tuple(registrations)
         if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self._path.with_suffix(".json.part")
             temporary.write_text(json.dumps({"images": [asdict(known) for known in self._registrations]}, indent=2))
             temporary.replace(self._path)
-            self._read_mtime_ns = self._path.stat().st_mtime_ns
+            self._read_version = _version(self._path)
 
     def _refresh(self) -> None:
-        if not self._path:
+        if not self._path or (version := _version(self._path)) == self._read_version:
             return
         try:
-            mtime_ns = self._path.stat().st_mtime_ns
-        except FileNotFoundError:
-            return
-        if mtime_ns != self._read_mtime_ns:
-            document = json.loads(self._path.read_text())
-            self._registrations = [_registration(entry, str(self._path)) for entry in document["images"]]
-            self._read_mtime_ns = mtime_ns
+            entries = json.loads(self._path.read_text())["images"] if version else []
+            self._registrations = tuple(_registration(entry) for entry in entries)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UnknownImageError(
+                f"the registered images cannot be read from {self._path}: {type(error).__name__}: {error}"
+            ) from error
+        self._read_version = version
+
+    def _how_to_register(self, image_uri: str, repository: str) -> str:
+        state_dir = shlex.quote(str(self._path.parent)) if self._path else "DIR"
+        return (
+            f"the image {image_uri!r} is not registered with the emulator, which runs programs of this machine instead "
+            f"of pulling images. Register its programs: sagemaker-emulator images register '.*/{repository}:.*' "
+            f"--name {repository} --train 'python train.py' --serve 'python serve.py' --state-dir {state_dir}. "
+            f"Built in are: {', '.join(BUILTINS)}"
+        )
 
 
-def _registration(entry: dict[str, Any], source: str) -> Registration:
+def _version(path: Path) -> tuple[int, ...]:
+    # Two writes within a tick of the file system's clock differ in the inode: each is a new file, renamed.
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _registration(entry: dict[str, Any]) -> Registration:
     commands = {key: tuple(entry.get(key) or ()) for key in ("train", "serve", "process")}
     try:
         re.compile(entry["pattern"])
     except re.error as error:
-        raise ValueError(f"{source}: pattern {entry['pattern']!r} is not a regular expression: {error}") from error
+        raise ValueError(f"pattern {entry['pattern']!r} is not a regular expression: {error}") from error
     if not any(commands.values()):
-        raise ValueError(f"{source}: the image {entry['name']!r} has no command; give train, serve or process")
+        raise ValueError(f"the image {entry['name']!r} has no command; give train, serve or process")
     return Registration(
         entry["pattern"], entry["name"], **commands, working_directory=entry.get("working_directory") or ""
     )

@@ -180,7 +180,7 @@ def test_an_image_nobody_registered_fails_the_job_and_says_how_to_register(lab):
     job = lab.ended("Training")
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("ClientError: Cannot pull algorithm container")
-    assert "images.json" in job["FailureReason"]
+    assert "sagemaker-emulator images register '.*/unheard-of:.*' --name unheard-of" in job["FailureReason"]
 
 
 def test_stopping_a_job_keeps_what_it_has_saved(lab):

@@ -32,7 +32,7 @@ def test_builtin_images_are_known_in_every_region(uri, name, module):
 
 @pytest.mark.parametrize("uri", ["1.dkr.ecr.us-east-1.amazonaws.com/my-kmeans:1", "", "registry/linear-learner-2:1"])
 def test_an_unknown_image_says_how_to_register_it(uri, tmp_path):
-    with pytest.raises(UnknownImageError, match=r"images\.json"):
+    with pytest.raises(UnknownImageError, match=f"images register .* --state-dir {tmp_path}"):
         ImageRegistry(tmp_path / "images.json").resolve(uri)
 
 
@@ -44,6 +44,25 @@ def test_registrations_are_kept_and_seen_by_a_running_registry(tmp_path):
     writer.register(".*/churn:.*", name="churn", train=["python3", "better.py"])
     assert running.resolve("1.dkr.ecr.us-east-1.amazonaws.com/churn:2").train == ("python3", "better.py")
     assert len(json.loads((tmp_path / "images.json").read_text())["images"]) == 1
+
+
+def test_a_registration_is_forgotten_by_name_or_with_its_file(tmp_path):
+    running = ImageRegistry(tmp_path / "images.json")
+    for name in ("churn", "fraud"):
+        ImageRegistry(tmp_path / "images.json").register(f"{name}:1", name=name, train=[name])
+    ImageRegistry(tmp_path / "images.json").unregister("churn")
+    assert [known.name for known in running.registrations()] == ["fraud"]
+    with pytest.raises(UnknownImageError, match="No image 'churn' is registered; registered are: fraud"):
+        running.unregister("churn")
+    (tmp_path / "images.json").unlink()
+    assert running.registrations() == ()
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"images": [{"name": "x"}]}'])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, text):
+    (tmp_path / "images.json").write_text(text)
+    with pytest.raises(UnknownImageError, match=r"cannot be read from .*/images\.json"):
+        ImageRegistry(tmp_path / "images.json").resolve("x:1")
 
 
 def test_a_registration_goes_before_a_builtin():
