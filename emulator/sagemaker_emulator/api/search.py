@@ -1,25 +1,56 @@
 """Search: resources by any of their members, tags, hyperparameters or final metrics.
 
+As on AWS, processing and transform jobs are found by their trial components.
+
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Search.html
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sagemaker_emulator.api import common
+from sagemaker_emulator.api.trial_components import trial_components
 from sagemaker_emulator.errors import ValidationException
+from sagemaker_emulator.hosting.deployment_record import describe_endpoint
 from sagemaker_emulator.operations import Context, operation
 
 Document = dict[str, Any]
 
-# Resource -> the store's kind, and how a record of the answer holds the document.
-_SEARCHABLE: dict[str, tuple[str, Callable[[Document], Document]]] = {
-    "TrainingJob": ("training-job", lambda document: {"TrainingJob": document}),
-    "Endpoint": ("endpoint", lambda document: {"Endpoint": document}),
-    "Model": ("model", lambda document: {"Model": {"Model": document}}),
+
+@dataclass(frozen=True)
+class _Searchable:
+    """A resource Search knows: where its documents are, how a record of the answer holds one, what names it."""
+
+    documents: Callable[[Context], list[Document]]
+    record: Callable[[Document], Document]
+    name: str
+    default_sort: str = "LastModifiedTime"
+
+
+_SEARCHABLE = {
+    "TrainingJob": _Searchable(
+        lambda ctx: ctx.app.store.list("training-job", ctx.region),
+        lambda document: {"TrainingJob": document},
+        "TrainingJobName",
+    ),
+    "ExperimentTrialComponent": _Searchable(
+        trial_components, lambda document: {"TrialComponent": document}, "TrialComponentName"
+    ),
+    "Endpoint": _Searchable(
+        lambda ctx: [describe_endpoint(document) for document in ctx.app.store.list("endpoint", ctx.region)],
+        lambda document: {"Endpoint": document},
+        "EndpointName",
+    ),
+    "Model": _Searchable(
+        lambda ctx: ctx.app.store.list("model", ctx.region),
+        lambda document: {"Model": {"Model": document}},
+        "ModelName",
+        default_sort="CreationTime",
+    ),
 }
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "GreaterThan": lambda left, right: left > right,
@@ -33,22 +64,24 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 async def search(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Answer the resources an expression selects."""
     resource = params["Resource"]
-    if resource not in _SEARCHABLE:
+    searchable = _SEARCHABLE.get(resource)
+    if searchable is None:
         raise ValidationException(
             f"sagemaker-emulator does not search resources of type {resource}; it searches {', '.join(_SEARCHABLE)}."
         )
-    kind, record = _SEARCHABLE[resource]
+    if "VisibilityConditions" in params or params.get("CrossAccountFilterOption", "SameAccount") != "SameAccount":
+        raise ValidationException(
+            "sagemaker-emulator does not implement VisibilityConditions and CrossAccountFilterOption of Search."
+        )
     expression = params.get("SearchExpression", {})
     _check(expression)
-    documents = [item for item in ctx.app.store.list(kind, ctx.region) if _matches(item, expression)]
-    sort_by = params.get("SortBy", "LastModifiedTime" if kind != "model" else "CreationTime")
-    name = common.name_key(kind)
+    sort_by = params.get("SortBy", searchable.default_sort)
     return common.cut_page(
-        documents,
+        [document for document in searchable.documents(ctx) if _matches(document, expression)],
         params,
-        position=lambda item: (common.sortable(next(_values(item, sort_by), None)), item[name]),
+        position=lambda item: (common.sortable(next(_values(item, sort_by), None)), item[searchable.name]),
         is_descending=params.get("SortOrder", "Descending") == "Descending",
-        entry=record,
+        entry=searchable.record,
         result_key="Results",
     )
 

@@ -112,6 +112,8 @@ async def list_training_jobs(ctx: Context, params: dict[str, Any]) -> dict[str, 
     jobs = ctx.app.store.list(KIND, ctx.region)
     if wanted := params.get("WarmPoolStatusEquals"):
         jobs = [job for job in jobs if _warm_pool_status(ctx, job).get("Status") == wanted]
+    if plan_arn := params.get("TrainingPlanArnEquals"):
+        jobs = [job for job in jobs if job["ResourceConfig"].get("TrainingPlanArn") == plan_arn]
 
     def summary(job: dict[str, Any]) -> dict[str, Any]:
         warm_pool = _warm_pool_status(ctx, job)

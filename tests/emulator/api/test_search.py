@@ -128,3 +128,5 @@ def test_over_http(emulator, unique_name):
     assert [result["Model"]["Model"]["ModelName"] for result in results] == [unique_name]
     with pytest.raises(ClientError, match="does not search resources of type Project"):
         sagemaker.search(Resource="Project")
+    with pytest.raises(ClientError, match="does not implement VisibilityConditions and CrossAccountFilterOption"):
+        sagemaker.search(Resource="Model", CrossAccountFilterOption="CrossAccount")
