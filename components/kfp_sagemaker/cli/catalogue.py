@@ -15,6 +15,7 @@ import yaml
 from kfp_sagemaker.aws.errors import ConfigurationError
 
 FOLDER = "pipelines"
+CLONE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class PipelineFolder:
     def compiled(self) -> Path:
         """The compiled pipeline."""
         return self.path / "pipeline.yaml"
+
+    def newer_sources(self) -> list[str]:
+        """Names of Python files changed after the pipeline was compiled; a fresh clone writes all in one moment."""
+        compiled = self.compiled.stat().st_mtime + CLONE_SECONDS
+        return sorted(path.name for path in self.path.glob("*.py") if path.stat().st_mtime > compiled)
 
     def local_settings(self) -> LocalSettings:
         """The settings for the embedded AWS; empty when there are none."""

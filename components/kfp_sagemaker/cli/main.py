@@ -150,6 +150,12 @@ def run_command(
     if params == ("help",):
         _show_parameters(pipeline)
         return
+    if changed := entry.newer_sources():
+        CONSOLE.print(
+            f"[yellow]{', '.join(changed)} changed after pipeline.yaml, which is what runs: "
+            f"kfp-sagemaker compile {entry.name}[/yellow]\n",
+            soft_wrap=True,
+        )
     if on_aws and (auth or multi_model_memory_mb is not None):
         raise click.UsageError("--auth and --multi-model-memory-mb are for the embedded AWS, not for --aws.")
     settings = entry.local_settings()

@@ -230,16 +230,32 @@ def test_stop_of_a_local_run_that_is_over_says_so(
     assert "is gone, and all it had with it" in done.stdout.replace("\n", " ")
 
 
-def test_local_settings_of_a_pipeline_are_checked(
-    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, toy_folder: PipelineFolder
-) -> None:
+@pytest.fixture
+def copied(tmp_path: Path, toy_folder: PipelineFolder) -> Path:
+    """A copy of the toy pipeline's folder, to change."""
     folder = tmp_path / "pipelines" / "toy"
     folder.mkdir(parents=True)
     for path in (toy_folder.source, toy_folder.compiled):
         (folder / path.name).write_bytes(path.read_bytes())
-    (folder / "local.yaml").write_text(yaml.safe_dump({"parameter": {"count": 1}}))
+    return folder
 
-    done = run("run", "toy", "--pipelines-dir", tmp_path / "pipelines")
+
+def test_a_source_changed_after_compiling_is_pointed_out(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, copied: Path
+) -> None:
+    os.utime(copied / "pipeline.yaml", (0, 0))
+
+    done = run("run", "toy", "--pipelines-dir", copied.parent, "--keep-endpoint")
+
+    assert "pipeline.py changed after pipeline.yaml, which is what runs: kfp-sagemaker compile toy" in done.stdout
+
+
+def test_local_settings_of_a_pipeline_are_checked(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, copied: Path
+) -> None:
+    (copied / "local.yaml").write_text(yaml.safe_dump({"parameter": {"count": 1}}))
+
+    done = run("run", "toy", "--pipelines-dir", copied.parent)
 
     assert done.returncode == 1
     assert "unknown parameter; there are parameters and multi_model_memory_mb" in done.stderr.replace("\n", " ")
