@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,11 @@ _MISSING_TEXT = re.compile(r"could not find|not found|does not exist", re.IGNORE
 _DENIED_TEXT = re.compile(
     r"User: (?P<identity>\S+) is not authorized to perform: (?P<action>\S+)(?: on resource: (?P<resource>[^\s\"]+))?"
 )
+# AWS lists every allowed value, hundreds of instance types for one that is misspelt.
+_ENUM_TEXT = re.compile(
+    r"(?P<opening>Value '(?P<given>[^']*)' at .{1,200}? enum value set: )\[(?P<allowed>[^\]]*)\]", re.DOTALL
+)
+_SHOWN_ENUM_VALUES = 8
 THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -133,7 +139,8 @@ def translate(error: boto.ClientError, subject: str) -> KfpSagemakerError:
     Returns:
         The error to raise.
     """
-    code, message, operation = error_code(error), error_message(error), error.operation_name
+    code, operation = error_code(error), error.operation_name
+    message = _ENUM_TEXT.sub(_nearest_values, error_message(error))
     if code in ACCESS_DENIED:
         return AccessDeniedError(f"{subject}: {_denied(message, operation)}", operation=operation, code=code)
     if code in BAD_CREDENTIALS:
@@ -154,6 +161,14 @@ def _denied(message: str, operation: str) -> str:
         return f"AWS denied {operation} ({message or 'no reason given'}): allow it in the IAM policy of the identity"
     where = f" on {match['resource']}" if match["resource"] else ""
     return f"{match['identity']} may not {match['action']}{where}: allow it in an IAM policy ({message})"
+
+
+def _nearest_values(match: re.Match[str]) -> str:
+    allowed = match["allowed"].split(", ")
+    if len(allowed) <= _SHOWN_ENUM_VALUES:
+        return match[0]
+    nearest = difflib.get_close_matches(match["given"], allowed, n=_SHOWN_ENUM_VALUES) or allowed[:_SHOWN_ENUM_VALUES]
+    return f"{match['opening']}[{', '.join(nearest)} and {len(allowed) - len(nearest)} more]"
 
 
 def _translate_local(error: boto.BotoCoreError, subject: str) -> KfpSagemakerError:

@@ -24,7 +24,7 @@ def check_job_arguments(
     if job_name and job_name_prefix:
         problems.add("job_name_prefix", job_name_prefix, "left out; job_name is the whole name")
     problems.between("timeout_seconds", timeout_seconds, minimum=0)
-    gather(problems, lambda: run_tags(RunContext("", "", ""), tags))
+    gather_tags(problems, tags)
 
 
 def check_vpc(problems: Problems, subnets: Sequence[str], security_group_ids: Sequence[str]) -> None:
@@ -34,13 +34,43 @@ def check_vpc(problems: Problems, subnets: Sequence[str], security_group_ids: Se
         problems.add(missing, [], "given together with " + ("subnets" if subnets else "security_group_ids"))
 
 
-def gather(problems: Problems, compute: Callable[[], _T]) -> _T | None:
-    """Call something that refuses its input by itself, and record what it says with the other problems."""
+def gather(problems: Problems, compute: Callable[[], _T], argument: str = "") -> _T | None:
+    """Call something that refuses its input by itself, and record what it says with the other problems.
+
+    Args:
+        problems: The other problems.
+        compute: What to call.
+        argument: Opens each of its problems, where they do not name the argument themselves.
+    """
     try:
         return compute()
     except InputError as error:
-        problems.found += error.problems
+        problems.found += [f"{argument}: {problem}" if argument else problem for problem in error.problems]
         return None
+
+
+def together(subject: str, *computations: Callable[[], Any]) -> list[Any]:
+    """Call several that refuse their input by themselves, so that the problems of all are told at once.
+
+    Args:
+        subject: What is being built, such as ``deploy_endpoint``; opens the message.
+        *computations: What to call.
+
+    Returns:
+        What each returned.
+
+    Raises:
+        InputError: With the problems of all of them.
+    """
+    problems = Problems(subject)
+    results = [gather(problems, compute) for compute in computations]
+    problems.raise_if_any()
+    return results
+
+
+def gather_tags(problems: Problems, tags: Mapping[str, Any] | None) -> None:
+    """Check the user's tags of a resource."""
+    gather(problems, lambda: run_tags(RunContext("", "", ""), tags))
 
 
 def check_object_tags(problems: Problems, tags: Mapping[str, Any]) -> None:
@@ -50,4 +80,4 @@ def check_object_tags(problems: Problems, tags: Mapping[str, Any]) -> None:
     elif len(tags) > _MAX_OBJECT_TAGS:
         problems.add("tags", f"{len(tags)} tags", f"at most {_MAX_OBJECT_TAGS} tags")
     else:
-        gather(problems, lambda: run_tags(RunContext("", "", ""), tags))
+        gather_tags(problems, tags)

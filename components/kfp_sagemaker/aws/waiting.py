@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ NOT_FOUND_TOLERANCE = 5
 # CloudWatch gets a container's last lines a moment after the job has ended; they are the ones that say why.
 LATE_LOG_LOOKS = 3
 LATE_LOG_SECONDS = 0.5
+# What AWS has to say of a container that ended with an error and without a word in its failure file.
+_EMPTY_REASON = re.compile(r"AlgorithmError:\s*,?\s*exit code: \d+")
 
 
 @dataclass(frozen=True)
@@ -155,9 +158,14 @@ def _read_to_the_end(
 def _failure(handle: ResourceHandle, description: dict[str, Any], tail: LogTail) -> JobFailedError | JobStoppedError:
     was_stopped = handle.status(description) in handle.kind.stopped
     how = "was stopped, and not by this step" if was_stopped else "failed"
+    state = handle.state(description)
+    reason = str(look_up(description, handle.kind.reason_path) or "")
+    if _EMPTY_REASON.fullmatch(reason):
+        log = "; its log may say more" if tail.last_lines else " and no log"
+        reason = f"{reason} (the container wrote no failure file{log})"
     return (JobStoppedError if was_stopped else JobFailedError)(
-        f"{handle} {how}: {handle.state(description)}",
-        reason=str(look_up(description, handle.kind.reason_path) or ""),
+        f"{handle} {how}" if state in ("Failed", "Stopped") else f"{handle} {how}: {state}",
+        reason=reason,
         log_lines=list(tail.last_lines),
         console_url=handle.console_url,
     )

@@ -52,6 +52,45 @@ class Policy:
 NONE = Policy()
 
 
+def check(autoscaling: Any) -> dict[str, Any]:
+    """Check what can be checked of the component's ``autoscaling`` before there is a configuration; calls nothing.
+
+    Returns:
+        It, with numbers as they were meant.
+
+    Raises:
+        InputError: With everything that is wrong.
+    """
+    problems = Problems("deploy_endpoint")
+    if not isinstance(autoscaling, Mapping):
+        problems.add("autoscaling", autoscaling, "a dict")
+        problems.raise_if_any()
+    if not autoscaling:
+        return {}
+    given: dict[str, Any] = values.normalise(autoscaling)
+    for key in given:
+        if key not in _KEYS:
+            problems.add(f"autoscaling.{key}", given[key], f"left out; known keys are {', '.join(_KEYS)}")
+    for key in ("max_capacity", "target_invocations_per_instance"):
+        if given.get(key) is None:
+            problems.add(f"autoscaling.{key}", None, "given")
+    fine = [
+        problems.between(f"autoscaling.{key}", given.get(key), minimum)
+        for key, minimum in (
+            ("min_capacity", 1),
+            ("max_capacity", 1),
+            ("target_invocations_per_instance", 1),
+            ("scale_in_cooldown_seconds", 0),
+            ("scale_out_cooldown_seconds", 0),
+        )
+    ]
+    low, high = given.get("min_capacity") or 1, given.get("max_capacity")
+    if all(fine) and high is not None and low > high:
+        problems.add("autoscaling.min_capacity", low, f"at most max_capacity, which is {high}")
+    problems.raise_if_any()
+    return given
+
+
 def build_policy(autoscaling: Any, config: Mapping[str, Any]) -> Policy:
     """Check the component's ``autoscaling`` against the configuration it applies to; calls nothing.
 
@@ -62,27 +101,10 @@ def build_policy(autoscaling: Any, config: Mapping[str, Any]) -> Policy:
     Raises:
         InputError: With everything that is wrong.
     """
-    if not autoscaling:
+    given = check(autoscaling)
+    if not given:
         return NONE
     problems = Problems("deploy_endpoint")
-    if not isinstance(autoscaling, Mapping):
-        problems.add("autoscaling", autoscaling, "a dict")
-        problems.raise_if_any()
-    given = values.normalise(autoscaling)
-    for key in given:
-        if key not in _KEYS:
-            problems.add(f"autoscaling.{key}", given[key], f"left out; known keys are {', '.join(_KEYS)}")
-    for key in ("max_capacity", "target_invocations_per_instance"):
-        if given.get(key) is None:
-            problems.add(f"autoscaling.{key}", None, "given")
-    for key, minimum in (
-        ("min_capacity", 1),
-        ("max_capacity", 1),
-        ("target_invocations_per_instance", 1),
-        ("scale_in_cooldown_seconds", 0),
-        ("scale_out_cooldown_seconds", 0),
-    ):
-        problems.between(f"autoscaling.{key}", given.get(key), minimum)
     instances = [variant["VariantName"] for variant in config["ProductionVariants"] if variant.get("InstanceType")]
     chosen = given.get("variant_names") or instances
     for name in chosen:
@@ -90,14 +112,10 @@ def build_policy(autoscaling: Any, config: Mapping[str, Any]) -> Policy:
     if not chosen:
         problems.add("autoscaling", autoscaling, "left out, because no variant runs on instances")
     problems.raise_if_any()
-    low, high = given.get("min_capacity", 1), given["max_capacity"]
-    if low > high:
-        problems.add("autoscaling.min_capacity", low, f"at most max_capacity, which is {high}")
-        problems.raise_if_any()
     return Policy(
         tuple(chosen),
-        low,
-        high,
+        given.get("min_capacity", 1),
+        given["max_capacity"],
         float(given["target_invocations_per_instance"]),
         given.get("scale_in_cooldown_seconds", Policy.scale_in_cooldown_seconds),
         given.get("scale_out_cooldown_seconds", Policy.scale_out_cooldown_seconds),

@@ -98,37 +98,43 @@ def deploy_endpoint(
 
     API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
     """
+    from kfp_sagemaker.aws.job_arguments import together
     from kfp_sagemaker.aws.session import open_session
     from kfp_sagemaker.endpoints import autoscaling as scaling
     from kfp_sagemaker.endpoints import deploy, deploy_options, endpoint_config
 
     session = open_session(region, assume_role_arn)
-    config = endpoint_config.build_request(
-        session,
-        model_name=model_name,
-        instance_type=instance_type,
-        initial_instance_count=initial_instance_count,
-        production_variants=production_variants,
-        shadow_production_variants=shadow_production_variants,
-        data_capture=data_capture,
-        serverless=serverless,
-        async_inference=async_inference,
-        explainer=explainer,
-        kms_key_id=kms_key_id,
-        execution_role_arn=execution_role_arn,
-        subnet_ids=subnet_ids,
-        security_group_ids=security_group_ids,
-        enable_network_isolation=enable_network_isolation,
-    )
-    options = deploy_options.build(
-        session,
-        endpoint_name=endpoint_name,
-        deployment_config=deployment_config,
-        retain_all_variant_properties=retain_all_variant_properties,
-        exclude_retained_variant_properties=exclude_retained_variant_properties,
-        timeout_seconds=timeout_seconds,
-        keep_superseded_config=keep_superseded_config,
-        keep_failed=keep_failed,
+    config, options, _ = together(
+        "deploy_endpoint",
+        lambda: endpoint_config.build_request(
+            session,
+            model_name=model_name,
+            instance_type=instance_type,
+            initial_instance_count=initial_instance_count,
+            production_variants=production_variants,
+            shadow_production_variants=shadow_production_variants,
+            data_capture=data_capture,
+            serverless=serverless,
+            async_inference=async_inference,
+            explainer=explainer,
+            kms_key_id=kms_key_id,
+            execution_role_arn=execution_role_arn,
+            subnet_ids=subnet_ids,
+            security_group_ids=security_group_ids,
+            enable_network_isolation=enable_network_isolation,
+        ),
+        lambda: deploy_options.build(
+            session,
+            endpoint_name=endpoint_name,
+            deployment_config=deployment_config,
+            retain_all_variant_properties=retain_all_variant_properties,
+            exclude_retained_variant_properties=exclude_retained_variant_properties,
+            timeout_seconds=timeout_seconds,
+            keep_superseded_config=keep_superseded_config,
+            keep_failed=keep_failed,
+            tags=tags,
+        ),
+        lambda: scaling.check(autoscaling),
     )
     policy = scaling.build_policy(autoscaling, config)
     return deploy.run(session, config, options, scaling=policy, user_tags=tags)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kfp_sagemaker.aws.job_arguments import gather_tags
 from kfp_sagemaker.aws.request import RequestBuilder
 from kfp_sagemaker.aws.session import Session
 from kfp_sagemaker.aws.validation import Problems
@@ -43,8 +44,9 @@ def build(
     timeout_seconds: int = 3600,
     keep_superseded_config: bool = False,
     keep_failed: bool = False,
+    tags: Mapping[str, Any] | None = None,
 ) -> Options:
-    """Check how to deploy; calls nothing. The arguments are the component's.
+    """Check how to deploy; calls nothing. The arguments are the component's; the tags are only checked.
 
     Raises:
         InputError: With everything that is wrong.
@@ -52,6 +54,7 @@ def build(
     problems = Problems("deploy_endpoint")
     problems.name("endpoint_name", endpoint_name)
     problems.between("timeout_seconds", timeout_seconds, 1)
+    gather_tags(problems, tags)
     if exclude_retained_variant_properties and not retain_all_variant_properties:
         problems.add(
             "exclude_retained_variant_properties",

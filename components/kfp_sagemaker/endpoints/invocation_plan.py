@@ -132,9 +132,10 @@ def build(
 
 
 def _check_places(rows: Sequence[Any], input_s3_uri: str, output_s3_uri: str, problems: Problems) -> None:
-    if bool(rows) == bool(input_s3_uri):
-        shown = f"{len(rows)} rows, with input_s3_uri {input_s3_uri!r}"
-        problems.add("rows", shown, "given, or input_s3_uri, and not both")
+    if not rows and not input_s3_uri:
+        problems.add("rows", [], "given, or input_s3_uri")
+    if rows and input_s3_uri:
+        problems.add("input_s3_uri", input_s3_uri, f"left out with rows, of which {len(rows)} are given")
     if problems.s3_uri("input_s3_uri", input_s3_uri) and input_s3_uri:
         key = parse_uri(input_s3_uri)[1]
         if not key or key.endswith("/"):

@@ -76,6 +76,8 @@ def create_model(
         subnet_ids=subnet_ids,
         security_group_ids=security_group_ids,
         enable_network_isolation=enable_network_isolation,
+        model_name=model_name,
+        tags=tags,
     )
     return model.create(session, request, model_name=model_name, tags=tags)
 

@@ -15,6 +15,7 @@ from kfp_sagemaker.aws import tags as run_tags
 from kfp_sagemaker.aws.call_errors import aws_errors, error_message
 from kfp_sagemaker.aws.engine import print_line
 from kfp_sagemaker.aws.errors import NameTakenError
+from kfp_sagemaker.aws.job_arguments import gather_tags
 from kfp_sagemaker.aws.request import RequestBuilder
 from kfp_sagemaker.aws.session import Session
 from kfp_sagemaker.aws.validation import Problems
@@ -46,6 +47,8 @@ def build_request(
     subnet_ids: list[str] | None = None,
     security_group_ids: list[str] | None = None,
     enable_network_isolation: bool = False,
+    model_name: str = "",
+    tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The CreateModel request without name and tags; calls nothing.
 
@@ -57,11 +60,15 @@ def build_request(
         subnet_ids: Of the VPC.
         security_group_ids: Of the VPC.
         enable_network_isolation: No network at all.
+        model_name: For ``create``; only checked here, with everything else.
+        tags: For ``create``; only checked here.
 
     Raises:
         InputError: With everything that is wrong.
     """
     problems = Problems("create_model")
+    problems.name("model_name", model_name)
+    gather_tags(problems, tags)
     problems.required("role_arn", role_arn)
     problems.one_of("inference_execution_mode", inference_execution_mode, EXECUTION_MODES)
     if bool(subnet_ids) != bool(security_group_ids):
@@ -99,9 +106,6 @@ def create(
         NameTakenError: The name belongs to a model that differs.
         AwsCallError: AWS refused.
     """
-    problems = Problems("create_model")
-    problems.name("model_name", model_name)
-    problems.raise_if_any()
     run = run_context.current()
     name = model_name or names.resource_name(run.pipeline_name or "model", request, run)
     all_tags = run_tags.run_tags(run, tags, request_hash=names.request_hash(request))

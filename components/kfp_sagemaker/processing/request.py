@@ -166,7 +166,11 @@ def _image(job: ProcessingJob, region: str, problems: Problems) -> str | None:
     if not job.framework:
         return job.image_uri
     version, instance_type = job.framework_version, job.instance_type
-    return gather(problems, lambda: image_uri(job.framework, region, version=version, instance_type=instance_type))
+    return gather(
+        problems,
+        lambda: image_uri(job.framework, region, version=version, instance_type=instance_type),
+        argument="framework",
+    )
 
 
 def _entrypoint(job: ProcessingJob) -> Sequence[str]:

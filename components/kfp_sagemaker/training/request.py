@@ -200,9 +200,10 @@ def _check(job: TrainingJob, problems: Problems) -> None:
     for argument in ("role_arn", "output_s3_uri"):
         problems.required(argument, getattr(job, argument))
     programs = [name for name in ("algorithm", "training_image", "algorithm_arn") if getattr(job, name)]
-    if len(programs) != 1:
-        given = " and ".join(programs) or "nothing"
-        problems.add("algorithm", given, "the only one given of algorithm, training_image and algorithm_arn")
+    if not programs:
+        problems.add("algorithm", "", "given, or training_image, or algorithm_arn")
+    for argument in programs[1:]:
+        problems.add(argument, getattr(job, argument), f"left out with {programs[0]}")
     if job.algorithm_version and not job.algorithm:
         problems.add("algorithm_version", job.algorithm_version, "left out without algorithm")
     if job.algorithm_arn and job.container_entrypoint:
@@ -241,7 +242,11 @@ def _image(job: TrainingJob, region: str, problems: Problems) -> str | None:
         group = job.instance_groups[0]
         instance_type = group.get("instance_type") or group.get("InstanceType") or ""
     version = job.algorithm_version
-    return gather(problems, lambda: image_uri(job.algorithm, region, version=version, instance_type=instance_type))
+    return gather(
+        problems,
+        lambda: image_uri(job.algorithm, region, version=version, instance_type=instance_type),
+        argument="algorithm",
+    )
 
 
 def _hyperparameters(job: TrainingJob, region: str, problems: Problems) -> Mapping[str, str] | None:

@@ -113,8 +113,11 @@ class DataProcessing:
             return body
         output_format = record_format(content_type, is_split=self.is_split)
         if output_format is None:
+            answered = (
+                repr(content_type) if content_type else "without a Content-Type, and TransformOutput has no Accept"
+            )
             raise RecordError(
-                f"OutputFilter and JoinSource need CSV, JSON Lines or JSON; the model answered {content_type!r}"
+                f"OutputFilter and JoinSource need CSV, JSON Lines or JSON; the model answered {answered}"
             )
         outputs = _read_all(output_format, _cut(output_format, body))
         if self.joins_input:

@@ -74,6 +74,12 @@ def test_without_filters_bytes_pass_untouched():
         (processing(joins=True), b'{"a": 1}', "application/json", "in the format of the input"),
         (processing(output_filter="$[5]"), b"1,2", "text/csv", "selects nothing"),
         (processing(output_filter="$[0]"), b"1", "image/png", "the model answered 'image/png'"),
+        (
+            processing(output_filter="$[0]"),
+            b"1",
+            "",
+            "answered without a Content-Type, and TransformOutput has no Accept",
+        ),
         (processing(output_filter="$.x"), b"{oops", "application/jsonlines", "not valid"),
     ],
 )

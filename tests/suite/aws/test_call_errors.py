@@ -79,6 +79,22 @@ def test_code_and_operation_are_kept() -> None:
     assert (info.value.code, info.value.operation) == ("ResourceLimitExceeded", "CreateTrainingJob")
 
 
+def test_of_a_long_list_of_allowed_values_the_nearest_are_shown() -> None:
+    allowed = [
+        f"ml.{family}.{size}" for family in ("m5", "c5", "p3", "inf1") for size in ("large", "xlarge", "2xlarge")
+    ]
+    said = "1 validation error detected: Value 'ml.m5.2xlarg' at 'x' failed to satisfy constraint: "
+    said += f"Member must satisfy enum value set: [{', '.join(allowed)}]"
+    with pytest.raises(errors.AwsCallError) as info, aws_errors("x"):
+        raise refusal("ValidationException", said)
+    assert "enum value set: [ml.m5.2xlarge, " in str(info.value)
+    assert str(info.value).endswith(" more]")
+    assert "ml.p3.large" not in str(info.value)
+    few = "Value 'a' at 'x' failed to satisfy constraint: Member must satisfy enum value set: [Serial, Direct]"
+    with pytest.raises(errors.AwsCallError, match=r"\[Serial, Direct\]"), aws_errors("x"):
+        raise refusal("ValidationException", few)
+
+
 def test_what_may_pass_and_what_is_missing() -> None:
     assert is_passing(refusal("SlowDown", status=503))
     assert is_passing(refusal("Anything", status=500))

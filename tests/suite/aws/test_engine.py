@@ -311,7 +311,7 @@ def test_a_failure_shows_reason_log_and_console_in_that_order() -> None:
     assert info.value.log_lines == [f"line {number}" for number in range(10, 60)]
     message = str(info.value)
     positions = [
-        message.index(part) for part in ("failed: Failed", "AlgorithmError", "line 10", "line 59", "https://console")
+        message.index(part) for part in (" failed\n", "AlgorithmError", "line 10", "line 59", "https://console")
     ]
     assert positions == sorted(positions)
     assert stage.lines[-60:] == [f"line {number}" for number in range(60)]
@@ -354,7 +354,22 @@ def test_a_stopped_job_is_a_failure(detail: str) -> None:
     stage = Stage(describe_training_job=[described("Stopped", detail)])
     with pytest.raises(JobStoppedError, match="was stopped, and not by this step") as info:
         stage.run()
-    assert detail in str(info.value)
+    assert (f": Stopped ({detail})" in str(info.value)) is (detail != "Stopped")
+
+
+@pytest.mark.parametrize(("messages", "hint"), [(["last words"], "; its log may say more"), ([], " and no log")])
+def test_a_failure_without_a_reason_says_so(messages: list[str], hint: str) -> None:
+    events = [{"message": message, "timestamp": 1} for message in messages]
+    stage = Stage(
+        describe_training_job=[described("Failed", FailureReason="AlgorithmError: , exit code: 1")],
+        logs={
+            "describe_log_streams": {"logStreams": [{"logStreamName": "job/algo-1-1"}]},
+            "get_log_events": {"events": events, "nextForwardToken": "f/1"},
+        },
+    )
+    with pytest.raises(JobFailedError) as info:
+        stage.run(stream_logs=False)
+    assert f"Reason: AlgorithmError: , exit code: 1 (the container wrote no failure file{hint})" in str(info.value)
 
 
 def test_a_job_that_never_started_fails_without_a_log() -> None:

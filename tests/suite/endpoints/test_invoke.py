@@ -336,8 +336,11 @@ def test_botocores_own_retries_are_off(offline: Session) -> None:
     ("arguments", "message"),
     [
         ({"endpoint_name": ""}, "endpoint_name is '', must be given"),
-        ({}, "given, or input_s3_uri, and not both"),
-        ({"rows": ["1"], "input_s3_uri": "s3://bucket/in"}, "and not both"),
+        ({}, r"rows is \[\], must be given, or input_s3_uri"),
+        (
+            {"rows": ["1"], "input_s3_uri": "s3://bucket/in"},
+            "input_s3_uri is 's3://bucket/in', must be left out with rows",
+        ),
         ({"input_s3_uri": "s3://bucket/in"}, "output_s3_uri is '', must be given with input_s3_uri"),
         ({"input_s3_uri": "s3://bucket/in/", "output_s3_uri": "s3://bucket/out"}, "an object and not a prefix"),
         ({"rows": ["1"], "output_s3_uri": "out"}, "output_s3_uri is 'out', must be an S3 URI"),

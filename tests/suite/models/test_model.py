@@ -126,8 +126,14 @@ def test_a_wrong_argument_is_named(
 
 def test_all_problems_come_at_once(build: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(InputError) as caught:
-        build({"mode": "MultiModel"}, SINGLE | {"model_data_url": "nowhere"}, role_arn="x")
-    assert len(caught.value.problems) == 4, caught.value
+        build(
+            {"mode": "MultiModel"},
+            SINGLE | {"model_data_url": "nowhere"},
+            role_arn="x",
+            model_name="my_model",
+            tags={"aws:x": "1"},
+        )
+    assert len(caught.value.problems) == 6, caught.value
 
 
 @pytest.mark.parametrize(

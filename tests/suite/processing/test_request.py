@@ -214,7 +214,7 @@ def test_a_script_becomes_an_input_and_the_entry_point(
         ({"role_arn": "x"}, "role_arn is 'x', must be the ARN of an IAM role"),
         ({"image_uri": ""}, "image_uri is '', must be given, or else framework"),
         ({"framework": "sklearn"}, "image_uri is 'image:1', must be given, or else framework, and not both"),
-        ({"image_uri": "", "framework": "sklern"}, "'sklern' is no algorithm; did you mean sklearn"),
+        ({"image_uri": "", "framework": "sklern"}, "framework: 'sklern' is no algorithm; did you mean sklearn"),
         ({"framework_version": "1"}, "framework_version is '1', must be left out without framework"),
         ({"code_s3_uri": "clean.py"}, "code_s3_uri is 'clean.py', must be an S3 URI"),
         ({"entry_point": "clean.py"}, "entry_point is 'clean.py', must be left out without code_s3_uri"),

@@ -310,10 +310,10 @@ def test_everything_else_the_api_takes(build: Callable[..., dict[str, Any]]) -> 
         ({"channels": [{**CHANNEL, "distribution": "Half"}]}, "channels[0].distribution is 'Half', must be one of"),
         ({"channels": [{**CHANNEL, "shuffle_seed": "x"}]}, "channels[0].shuffle_seed is 'x', must be a whole number"),
         ({"channels": [{**CHANNEL, "colour": "red"}]}, "channels[0].colour is 'red', must be left out; known keys are"),
-        ({"algorithm": ""}, "algorithm is 'nothing', must be the only one given of"),
-        ({"training_image": "image:1"}, "algorithm is 'algorithm and training_image', must be the only one given of"),
-        ({"algorithm": "linear-lerner"}, "'linear-lerner' is no algorithm; did you mean linear-learner"),
-        ({"algorithm_version": "99"}, "'99' is no version of xgboost"),
+        ({"algorithm": ""}, "algorithm is '', must be given, or training_image, or algorithm_arn"),
+        ({"training_image": "image:1"}, "training_image is 'image:1', must be left out with algorithm"),
+        ({"algorithm": "linear-lerner"}, "algorithm: 'linear-lerner' is no algorithm; did you mean linear-learner"),
+        ({"algorithm_version": "99"}, "algorithm: '99' is no version of xgboost"),
         (
             {"algorithm": "", "training_image": "image:1", "algorithm_version": "1"},
             "algorithm_version is '1', must be left out without algorithm",
@@ -395,7 +395,7 @@ def test_all_problems_are_told_at_once(problems_of: Callable[..., list[str]]) ->
     for argument in (
         "role_arn",
         "output_s3_uri",
-        "'z'",
+        "algorithm:",
         "channels[0].s3_uri",
         "instance_type",
         "instance_count",
