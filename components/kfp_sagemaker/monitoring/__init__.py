@@ -1,0 +1,1 @@
+"""Monitoring: baselines, captured data, analyses, schedules and violations."""
