@@ -146,9 +146,11 @@ def _condition_keys(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     if types := [machine["InstanceType"] for machine in machines if machine.get("InstanceType")]:
         yield "sagemaker:instancetypes", types
     if tags := params.get("Tags"):
-        yield "aws:tagkeys", [tag["Key"] for tag in tags]
-        for tag in tags:
-            yield f"aws:requesttag/{tag['Key'].lower()}", tag["Value"]
+        # SageMaker lists tags, Application Auto Scaling maps them.
+        values = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+        yield "aws:tagkeys", list(values)
+        for key, value in values.items():
+            yield f"aws:requesttag/{key.lower()}", value
 
 
 def _resource_tags(ctx: Context, operation: Operation, params: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
+from sagemaker_emulator.container_credentials import ContainerCredentials
 from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.settings import Settings
 
@@ -42,6 +43,7 @@ class InternalAws:
         self._loader: Any = None
         self._sessions: dict[tuple[str, str], Any] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
+        self.container_credentials = ContainerCredentials(settings.endpoint_url, self.role_credentials)
 
     def attach(self, iam: MinistackIam) -> None:
         """Give access to the roles; called once, before the first request."""
@@ -67,28 +69,41 @@ class InternalAws:
                 )
             return self._clients[key]
 
-    def container_credentials(self, region: str, role_arn: str) -> dict[str, str]:
-        """Return the ``AWS_*`` environment of a container that runs as a role: keys, region and endpoint.
+    def container_environment(self, region: str, role_arn: str) -> dict[str, str]:
+        """Return the ``AWS_*`` environment of a container that runs as a role: credentials, region and endpoint.
 
-        With ``--auth`` the keys are a session of the role; a container that outlives the session's hour needs new ones.
+        With ``--auth`` these are no keys, which would expire under a long-lived container, but where every AWS SDK
+        fetches the role's present ones: what ECS does for its tasks. Without a role there are none.
 
         Args:
             region: The container's region.
-            role_arn: The execution role.
+            role_arn: The execution role; may be empty.
+
+        Raises:
+            PermissionError: The role is missing or does not trust SageMaker.
         """
-        with self._lock:
-            credentials = self._session(region, role_arn if self._settings.auth else "").get_credentials()
-        frozen = credentials.get_frozen_credentials()
         environment = {
-            "AWS_ACCESS_KEY_ID": frozen.access_key,
-            "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
             "AWS_ENDPOINT_URL": self._settings.endpoint_url,
         }
-        if frozen.token:
-            environment["AWS_SESSION_TOKEN"] = frozen.token
-        return environment
+        if not self._settings.auth:
+            keys = {"AWS_ACCESS_KEY_ID": ROOT_ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": ROOT_SECRET_ACCESS_KEY}
+            return environment | keys
+        if not role_arn:
+            return environment
+        with self._lock:
+            self._session(region, role_arn)  # that it may be assumed is found out now, not by the container
+        return environment | self.container_credentials.environment(region, role_arn)
+
+    def role_credentials(self, region: str, role_arn: str) -> Any:
+        """Return botocore's credentials of a role, which renew themselves through STS when they are about to expire.
+
+        Raises:
+            PermissionError: The role is missing or does not trust SageMaker.
+        """
+        with self._lock:
+            return self._session(region, role_arn).get_credentials()
 
     def check_service_role(self, ctx: Context, role_arn: str) -> None:
         """Check the role of a new resource: its form; with ``--auth`` that it exists and trusts SageMaker.

@@ -16,6 +16,7 @@ from sagemaker_emulator.api.common import check_tags
 from sagemaker_emulator.app import App
 from sagemaker_emulator.auth import Authorizations, authorize
 from sagemaker_emulator.aws_access import INTERNAL_USER_AGENT
+from sagemaker_emulator.container_credentials import CREDENTIALS_PATH
 from sagemaker_emulator.control import PREFIX, Control, Faults
 from sagemaker_emulator.errors import ApiError, InternalFailure, OperationNotImplemented, ThrottlingException
 from sagemaker_emulator.ministack import Ministack, Receive, Scope, Send, read_body
@@ -62,10 +63,13 @@ class Gateway:
             await self._ministack.pass_through(scope, receive, send)
             return
         path: str = scope["path"]
+        headers: protocol.Headers = dict(scope["headers"])
+        if path == CREDENTIALS_PATH:
+            await _send(send, await asyncio.to_thread(self._app.aws.container_credentials.answer, headers))
+            return
         if path.startswith(PREFIX):
             await _send(send, self.control.answer(scope["method"], path, await read_body(receive)))
             return
-        headers: protocol.Headers = dict(scope["headers"])
         is_internal = _INTERNAL in headers.get(b"user-agent", b"")
         if self._latency_seconds and not is_internal:
             await asyncio.sleep(self._latency_seconds)
@@ -120,7 +124,8 @@ class Gateway:
         ctx = Context(self._app, account_id, region, _partition(region), caller_arn, request_id)
         if caller is not None:
             authorize(self._ministack.iam, caller, ctx, operation, params)
-        check_tags(params.get("Tags", []))
+        if operation.service == "sagemaker":
+            check_tags(params.get("Tags", []))
         return ctx, params
 
     def _throttles_s3(self, scope: Scope, headers: protocol.Headers) -> bool:

@@ -89,6 +89,8 @@ class ServiceModel:
             for operation_name, raw in model["operations"].items()
         }
         self._raw_shapes: dict[str, Any] = model["shapes"]
+        # What the service calls a request that breaks its shapes: the runtime API has an error of its own for it.
+        self.validation_code = "ValidationError" if "ValidationError" in self._raw_shapes else "ValidationException"
         self._shapes: dict[str, Shape] = {}
 
     def shape(self, name: str) -> Shape:

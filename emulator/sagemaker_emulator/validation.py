@@ -13,7 +13,7 @@ import binascii
 from datetime import UTC, datetime
 from typing import Any
 
-from sagemaker_emulator.errors import ApiError, ValidationException
+from sagemaker_emulator.errors import ApiError
 from sagemaker_emulator.service_model import ServiceModel, Shape
 
 _SCALARS = frozenset({"string", "integer", "long", "float", "double", "boolean", "timestamp", "blob"})
@@ -49,15 +49,16 @@ def parse(model: ServiceModel, shape_name: str, value: dict[str, Any]) -> dict[s
         value: The request as decoded from JSON, or gathered from a REST request.
 
     Raises:
-        ValidationException: A member is missing, unknown or out of its bounds; the message names every one.
-        ApiError: ``SerializationException``, a member has the wrong JSON type.
+        ApiError: ``ValidationException`` (``ValidationError`` of the runtime API): a member is missing, unknown or out
+            of its bounds; the message names every one. ``SerializationException``: a member has the wrong JSON type.
     """
     parser = _Parser(model)
     parameters: dict[str, Any] = parser.structure(model.shape(shape_name), value, "")
     if parser.problems:
         count = len(parser.problems)
         noun = "error" if count == 1 else "errors"
-        raise ValidationException(f"{count} validation {noun} detected: {'; '.join(parser.problems)}")
+        message = f"{count} validation {noun} detected: {'; '.join(parser.problems)}"
+        raise ApiError(model.validation_code, message)
     return parameters
 
 

@@ -58,10 +58,8 @@ def insert_job(ctx: Context, kind: str, name: str, document: dict[str, Any], par
     Raises:
         ResourceInUse: There is a job of that name.
     """
-    tags = params.get("Tags", [])
-    common.check_tags(tags)
     try:
-        ctx.app.store.insert(kind, ctx.region, name, {**document, "Tags": tags})
+        ctx.app.store.insert(kind, ctx.region, name, {**document, "Tags": params.get("Tags", [])})
     except KeyError as error:
         noun = kind.split("-")[0].capitalize()
         raise ResourceInUse(
@@ -110,13 +108,21 @@ def request_stop(ctx: Context, kind: str, name: str) -> None:
     ctx.app.jobs.stop(kind, ctx.region, name)
 
 
-async def check_role(ctx: Context, role_arn: str) -> None:
-    """Check a job's execution role without holding up other requests.
+def delete_job(ctx: Context, kind: str, name: str) -> None:
+    """Forget a job that has ended.
 
     Raises:
-        ValidationException: The role cannot be used.
+        ValidationException: There is no such job.
+        ResourceNotFound: There is no such job.
+        ResourceInUse: It has not ended.
     """
-    await asyncio.to_thread(ctx.app.aws.check_service_role, ctx, role_arn)
+    document = require_job(ctx, kind, name)
+    status = document[_STATUS_KEYS[kind][0]]
+    if status in _UNFINISHED:
+        raise ResourceInUse(
+            f"{kind.replace('-', ' ').capitalize()} {common.arn(ctx, kind, name)} is {status}; stop it first."
+        )
+    ctx.app.store.delete(kind, ctx.region, name)
 
 
 async def check_output(ctx: Context, role_arn: str, s3_uri: str, member: str) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from sagemaker_emulator.api import common, job_operations
-from sagemaker_emulator.errors import ResourceInUse, ValidationException
+from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.jobs.processing import KIND, ProcessingJob
 from sagemaker_emulator.operations import Context, operation
 from sagemaker_emulator.runtime.jobs import JobControl
@@ -42,7 +42,7 @@ async def create_processing_job(ctx: Context, params: dict[str, Any]) -> dict[st
     """Validate and store the job, and start it."""
     name, role_arn = params["ProcessingJobName"], params["RoleArn"]
     _check(params)
-    await job_operations.check_role(ctx, role_arn)
+    ctx.app.aws.check_service_role(ctx, role_arn)
     outputs = params.get("ProcessingOutputConfig", {}).get("Outputs", ())
     await asyncio.gather(
         *(
@@ -110,13 +110,7 @@ async def stop_processing_job(ctx: Context, params: dict[str, Any]) -> dict[str,
 @operation("DeleteProcessingJob")
 async def delete_processing_job(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Forget a job that has ended."""
-    name = params["ProcessingJobName"]
-    document = job_operations.require_job(ctx, KIND, name)
-    if document["ProcessingJobStatus"] in ("InProgress", "Stopping"):
-        raise ResourceInUse(
-            f"Processing job {document['ProcessingJobArn']} is {document['ProcessingJobStatus']}; stop it first."
-        )
-    ctx.app.store.delete(KIND, ctx.region, name)
+    job_operations.delete_job(ctx, KIND, params["ProcessingJobName"])
     return {}
 
 

@@ -18,7 +18,6 @@ MAX_TAGS = 50
 async def add_tags(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Add or overwrite tags; answers all the resource has then."""
     kind, document = _find(ctx, params["ResourceArn"])
-    common.check_tags(params["Tags"])
     tags = {tag["Key"]: tag["Value"] for tag in [*document.get("Tags", []), *params["Tags"]]}
     if len(tags) > MAX_TAGS:
         raise ResourceLimitExceeded(

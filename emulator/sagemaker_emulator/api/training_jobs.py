@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from sagemaker_emulator.api import common, job_operations
-from sagemaker_emulator.errors import ResourceInUse, ValidationException
+from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.jobs.training import CHECKPOINT_PATH, KIND, TrainingJob
 from sagemaker_emulator.jobs.training_files import channel_input_mode
 from sagemaker_emulator.operations import Context, operation
@@ -56,7 +56,7 @@ async def create_training_job(ctx: Context, params: dict[str, Any]) -> dict[str,
     """Validate and store the job, and start it."""
     name, role_arn = params["TrainingJobName"], params["RoleArn"]
     _check(params)
-    await job_operations.check_role(ctx, role_arn)
+    ctx.app.aws.check_service_role(ctx, role_arn)
     await asyncio.gather(
         job_operations.check_output(
             ctx, role_arn, params["OutputDataConfig"]["S3OutputPath"], "OutputDataConfig.S3OutputPath"
@@ -160,13 +160,7 @@ async def update_training_job(ctx: Context, params: dict[str, Any]) -> dict[str,
 @operation("DeleteTrainingJob")
 async def delete_training_job(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Forget a job that has ended."""
-    name = params["TrainingJobName"]
-    document = job_operations.require_job(ctx, KIND, name)
-    if document["TrainingJobStatus"] in ("InProgress", "Stopping"):
-        raise ResourceInUse(
-            f"Training job {document['TrainingJobArn']} is {document['TrainingJobStatus']}; stop it first."
-        )
-    ctx.app.store.delete(KIND, ctx.region, name)
+    job_operations.delete_job(ctx, KIND, params["TrainingJobName"])
     return {}
 
 

@@ -197,7 +197,7 @@ async def start_container(
             await asyncio.to_thread(_download_model_data, s3, definition, base_dir / "model")
         except s3_transfer.TransferError as error:
             raise ModelStartError(_model_data_message(name, definition, error), name) from error
-    credentials = await asyncio.to_thread(app.aws.container_credentials, region, role_arn)
+    aws_environment = await asyncio.to_thread(app.aws.container_environment, region, role_arn)
     port = ports.reserve_port()
     log = LogStream(app, region, log_group, log_stream)
     try:
@@ -207,7 +207,7 @@ async def start_container(
             env={
                 **owner_environment(app.settings.state_dir),
                 "HOME": str(home),
-                **credentials,
+                **aws_environment,
                 **definition.get("Environment", {}),
                 **environment,
                 "SAGEMAKER_BIND_TO_PORT": str(port),

@@ -92,7 +92,7 @@ class Cluster:
             JobFailure: A program cannot be started.
         """
         self = cls()
-        credentials = await asyncio.to_thread(app.aws.container_credentials, region, role_arn)
+        aws_environment = await asyncio.to_thread(app.aws.container_environment, region, role_arn)
         started_ms = int(app.clock.now().timestamp() * 1000)
         try:
             for instance in instances:
@@ -108,7 +108,7 @@ class Cluster:
                     env={
                         **owner_environment(app.settings.state_dir),
                         "HOME": str(instance.home),
-                        **credentials,
+                        **aws_environment,
                         **program.environment(instance),
                     },
                     on_line=_line_writer(log, on_line, instance.host),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sagemaker_emulator import validation
-from sagemaker_emulator.errors import ApiError, ValidationException
+from sagemaker_emulator.errors import ApiError
 from sagemaker_emulator.patterns import compile_pattern
 from sagemaker_emulator.service_model import ServiceModel
 
@@ -19,7 +19,7 @@ def parse(model, operation, **params):
 
 
 def problems(model, operation, **params):
-    with pytest.raises(ValidationException) as caught:
+    with pytest.raises(ApiError) as caught:
         parse(model, operation, **params)
     return str(caught.value)
 

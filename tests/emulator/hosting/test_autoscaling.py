@@ -32,7 +32,9 @@ def test_targets_and_policies(bench: Any) -> None:
             PolicyName="p", PolicyType="TargetTrackingScaling", TargetTrackingScalingPolicyConfiguration=TRACKING,
             **target(bench),
         )  # fmt: skip
-    arn = scaling.register_scalable_target(MinCapacity=1, MaxCapacity=4, **target(bench))["ScalableTargetARN"]
+    arn = scaling.register_scalable_target(MinCapacity=1, MaxCapacity=4, Tags={"team": "a"}, **target(bench))[
+        "ScalableTargetARN"
+    ]
     assert scaling.register_scalable_target(MaxCapacity=8, **target(bench))["ScalableTargetARN"] == arn
     found = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[target(bench)["ResourceId"]])[
         "ScalableTargets"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import urllib3
 from botocore.exceptions import ClientError
 
 from sagemaker_emulator.emulator import Emulator
@@ -57,11 +58,35 @@ def test_a_role_that_may_not_list_is_refused_at_creation(guarded):
         )
 
 
-def test_a_container_calls_aws_as_its_role(guarded):
+AS_ITS_ROLE = """
+import boto3, json, os, urllib.request
+session = boto3.Session()
+credentials = session.get_credentials()
+print("I am", session.client("sts").get_caller_identity()["Arn"], "by", credentials.method)
+# What botocore does when they are about to expire: it asks again.
+request = urllib.request.Request(
+    os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
+    headers={"Authorization": os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]},
+)
+print("again", json.load(urllib.request.urlopen(request))["AccessKeyId"] == credentials.access_key)
+print("keys", [name for name in os.environ if "ACCESS_KEY" in name])
+"""
+
+
+def test_a_container_calls_aws_as_its_role_with_credentials_that_are_renewed(guarded):
     role_arn = create_role(guarded, "caller", ["s3:*"])
-    script = "import boto3; print('I am', boto3.client('sts').get_caller_identity()['Arn'])"
-    guarded.sagemaker.create_training_job(**request(guarded, guarded.image(train=script), RoleArn=role_arn))
+    guarded.sagemaker.create_training_job(**request(guarded, guarded.image(train=AS_ITS_ROLE), RoleArn=role_arn))
     job = guarded.ended("Training")
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    [line] = [line for line in guarded.log_lines("/aws/sagemaker/TrainingJobs") if line.startswith("I am")]
-    assert ":assumed-role/caller/" in line
+    who, again, keys = guarded.log_lines("/aws/sagemaker/TrainingJobs")
+    assert who.startswith("I am arn:aws:sts::000000000000:assumed-role/caller/")
+    assert who.endswith("by container-role")
+    assert (again, keys) == ("again True", "keys []")
+
+
+def test_credentials_are_given_to_containers_only(guarded):
+    for headers in ({}, {"Authorization": "made-up"}):
+        url = f"{guarded.emulator.endpoint_url}/_emulator/credentials"
+        answer = urllib3.request("GET", url, headers=headers, retries=False)
+        assert answer.status == 401
+        assert set(answer.json()) == {"code", "message"}
