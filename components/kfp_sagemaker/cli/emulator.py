@@ -91,12 +91,23 @@ def answers(environment: Mapping[str, str], pid: int) -> bool:
         return False
 
 
-def stop_by_pid(environment: Mapping[str, str], pid: int) -> None:
-    """End an emulator that another process started, and wait until it no longer answers."""
+def stop_by_pid(pid: int, state_dir: Path) -> None:
+    """End an emulator that another process started, and delete its state."""
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while answers(environment, pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    while _is_running(pid) and time.monotonic() < deadline:  # it writes its state until the end
+        time.sleep(0.05)
+    shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether the process, which is no child of ours, has not ended; one that nobody has waited for yet has."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/status")
+    return not (status.exists() and "State:\tZ" in status.read_text())
 
 
 def _environment_when_ready(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:

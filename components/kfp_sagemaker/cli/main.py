@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -216,8 +215,7 @@ def stop_command(run_id: str, region: str, pipelines_dir: Path | None, runs_dir:
         # It says itself what it deletes.
         delete.run(open_session(), delete.build_plan(run_id=run_id), keep=False)
     if pid:
-        emulator.stop_by_pid(environment, pid)
-        shutil.rmtree(path.parent / "aws", ignore_errors=True)
+        emulator.stop_by_pid(pid, path.parent / "aws")
         CONSOLE.print("Stopped the embedded AWS.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -51,6 +53,16 @@ def run(project: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProc
     return call
 
 
+@pytest.fixture
+def copied(tmp_path: Path, toy_folder: PipelineFolder) -> Path:
+    """A copy of the toy pipeline's folder, to change."""
+    folder = tmp_path / "pipelines" / "toy"
+    folder.mkdir(parents=True)
+    for path in (toy_folder.source, toy_folder.compiled):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
 def test_every_command_and_option_has_a_help() -> None:
     for command in main.commands.values():
         assert command.help
@@ -90,7 +102,6 @@ def test_the_parameters_of_a_pipeline_are_listed_on_request(
         (("run", "nope"), "no pipeline nope in"),
         (("run", "toy", "-p", "count"), "--param count: must be NAME=VALUE"),
         (("run", "toy", "-p", "count=x", "-p", "no=1"), "--param no: no such parameter"),
-        (("run", "toy", "--keep-endpoint"), "toy has no parameter keep_endpoint"),
         (("run", "toy", "--aws", "--auth"), "are for the embedded AWS"),
         (("list", "--pipelines-dir", "missing"), "--pipelines-dir missing is no folder"),
     ],
@@ -218,6 +229,40 @@ def test_stop_deletes_what_carries_the_runs_tag(
     assert [name.partition("-")[0] for name in names] == ["other"]
 
 
+def test_a_kept_emulator_serves_until_stop_ends_it(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = run("run", "toy", "--keep-endpoint", "--runs-dir", tmp_path)
+    (folder,) = tmp_path.iterdir()
+    pid = json.loads((folder / "run.json").read_text())["emulator_pid"]
+    try:
+        assert done.returncode == 0, done.stderr
+        (url,) = re.findall(r"export AWS_ENDPOINT_URL=(\S+)", done.stdout)
+        with urllib.request.urlopen(f"{url}/_emulator/health", timeout=DEADLINE_SECONDS) as answer:  # noqa: S310
+            assert json.load(answer)["pid"] == pid
+
+        stopped = run("stop", folder.name, "--runs-dir", tmp_path)
+
+        assert stopped.returncode == 0, stopped.stderr
+        assert "Stopped the embedded AWS." in stopped.stdout
+        assert not (folder / "aws").exists()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_keeping_the_endpoint_of_a_pipeline_without_one_is_refused(
+    run: Callable[..., subprocess.CompletedProcess[str]], copied: Path
+) -> None:
+    text = copied.joinpath("pipeline.yaml").read_text().replace("keep_endpoint", "other")
+    copied.joinpath("pipeline.yaml").write_text(text)
+
+    done = run("run", "toy", "--keep-endpoint", "--pipelines-dir", copied.parent)
+
+    assert done.returncode == 2
+    assert "toy has no parameter keep_endpoint" in done.stderr
+
+
 def test_stop_of_a_local_run_that_is_over_says_so(
     run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -230,22 +275,12 @@ def test_stop_of_a_local_run_that_is_over_says_so(
     assert "is gone, and all it had with it" in done.stdout.replace("\n", " ")
 
 
-@pytest.fixture
-def copied(tmp_path: Path, toy_folder: PipelineFolder) -> Path:
-    """A copy of the toy pipeline's folder, to change."""
-    folder = tmp_path / "pipelines" / "toy"
-    folder.mkdir(parents=True)
-    for path in (toy_folder.source, toy_folder.compiled):
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder
-
-
 def test_a_source_changed_after_compiling_is_pointed_out(
     run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, copied: Path
 ) -> None:
     os.utime(copied / "pipeline.yaml", (0, 0))
 
-    done = run("run", "toy", "--pipelines-dir", copied.parent, "--keep-endpoint")
+    done = run("run", "toy", "--pipelines-dir", copied.parent, "--runs-dir", tmp_path / "runs")
 
     assert "pipeline.py changed after pipeline.yaml, which is what runs: kfp-sagemaker compile toy" in done.stdout
 

@@ -58,6 +58,7 @@ def toy(
     share: float = 0.5,
     towns: list = [],
     more: dict = {},
+    keep_endpoint: bool = False,
 ):
     with dsl.ExitHandler(say_goodbye().set_display_name("Say goodbye"), name="All of it"):
         items = make_items(count=count)
