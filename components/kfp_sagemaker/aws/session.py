@@ -20,6 +20,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, CredentialProvider
 from kfp_sagemaker._version import __version__
 from kfp_sagemaker.aws.call_errors import aws_errors
 from kfp_sagemaker.aws.errors import ConfigurationError
+from kfp_sagemaker.aws.validation import Problems
 
 if TYPE_CHECKING:
     from botocore.credentials import DeferredRefreshableCredentials as Credentials
@@ -135,7 +136,11 @@ def open_session(region: str = "", assume_role_arn: str = "") -> Session:
 
     Raises:
         ConfigurationError: If no region is set, the region is not one of AWS's, or the profile does not exist.
+        InputError: If ``assume_role_arn`` is not the ARN of a role.
     """
+    problems = Problems("session")
+    problems.role_arn("assume_role_arn", assume_role_arn)
+    problems.raise_if_any()
     core = botocore.session.get_session()
     with aws_errors("reading the AWS configuration"):
         region = region or os.environ.get("AWS_REGION", "") or core.get_config_variable("region") or ""

@@ -69,7 +69,6 @@ def build_request(
     """
     problems = Problems("deploy_endpoint")
     builder = RequestBuilder(session.client("sagemaker").meta.service_model, "CreateEndpointConfig", problems)
-    problems.name("model_name", model_name)
     variants = list(production_variants)
     if bool(model_name) == bool(variants):
         problems.add("model_name", model_name, "given, or production_variants, and not both")
@@ -79,7 +78,10 @@ def build_request(
         instances = {"instance_type": instance_type, "initial_instance_count": initial_instance_count}
         hosting: dict[str, Any] = {"serverless": serverless} if serverless else instances
         variants = [{"model_name": model_name, "variant_name": DEFAULT_VARIANT} | hosting]
+    known = len(problems.found)
     _set_variants(builder, "ProductionVariants", variants, "production_variants", problems)
+    if model_name:  # what describes the only variant was given outside of a list
+        problems.found[known:] = [text.removeprefix("production_variants[0].") for text in problems.found[known:]]
     _set_variants(
         builder, "ShadowProductionVariants", shadow_production_variants, "shadow_production_variants", problems
     )

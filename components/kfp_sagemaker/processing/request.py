@@ -192,11 +192,13 @@ def _with_defaults(items: Any, argument: str, problems: Problems, defaults: Mapp
         problems.add(argument, items, "a list")
         return []
     completed = []
-    for number, item in enumerate(items, start=1):
+    for index, item in enumerate(items):
         if isinstance(item, Mapping) and not {"InputName", "OutputName"} & item.keys():
-            item = {"name": f"{argument.removesuffix('s')}-{number}"} | dict(item)
+            item = {"name": f"{argument.removesuffix('s')}-{index + 1}"} | dict(item)
             if item.get("s3_uri") or item.get("local_path"):
                 item = dict(defaults) | item
+            if item.get("s3_uri") and not (item.get("local_path") or item.get("app_managed")):
+                problems.add(f"{argument}[{index}].local_path", "", "a path of the container below /opt/ml/processing")
         completed.append(item)
     names = [str(item["name"]) for item in completed if isinstance(item, Mapping) and item.get("name")]
     for name in sorted({name for name in names if names.count(name) > 1}):
