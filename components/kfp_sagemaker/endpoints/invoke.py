@@ -49,6 +49,7 @@ class Tally:
     request_count: int = 0
     retry_count: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    first_failures: dict[str, str] = field(default_factory=dict)
 
     def add(self, answer: Answer) -> None:
         """Count an answer."""
@@ -61,6 +62,8 @@ class Tally:
             if "error" in record:
                 self.failed_count += 1
                 self.errors[record["error"]] += 1
+                target = f" and target model {record['target_model']}" if record.get("target_model") else ""
+                self.first_failures.setdefault(record["error"], f"row {record['index']}{target}")
 
     def metrics(self, elapsed_seconds: float) -> dict[str, float]:
         """The figures, with latencies of the answered requests."""
@@ -203,7 +206,10 @@ def _check_failures(plan: Plan, tally: Tally) -> None:
     failed_percent = 100 * tally.failed_count / tally.row_count
     if failed_percent <= plan.max_failed_percent:
         return
-    shown = [f"  - {count:,} times: {error}" for error, count in tally.errors.most_common(_SHOWN_ERRORS)]
+    shown = [
+        f"  - {count:,} times, first for {tally.first_failures[error]}: {error}"
+        for error, count in tally.errors.most_common(_SHOWN_ERRORS)
+    ]
     if len(tally.errors) > _SHOWN_ERRORS:
         shown.append(f"  - and {len(tally.errors) - _SHOWN_ERRORS} other errors")
     where = f"; each is in {plan.output_s3_uri}" if plan.output_s3_uri else ""

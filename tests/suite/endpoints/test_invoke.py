@@ -213,7 +213,7 @@ def test_the_allowed_share_may_fail() -> None:
 def test_more_than_the_allowed_share_is_a_failure_that_shows_the_errors() -> None:
     with pytest.raises(ThresholdError, match=r"10 of 100 rows failed \(10 %, allowed 9 %\)") as caught:
         run(fail_every(10), rows=[str(i) for i in range(1, 101)], max_failed_percent=9)
-    assert "10 times: ModelError (container status 500): container says 500" in str(caught.value)
+    assert "10 times, first for row 9: ModelError (container status 500): container says 500" in str(caught.value)
 
 
 def test_a_wrong_number_of_predictions_fails_the_rows() -> None:
