@@ -47,12 +47,12 @@ def measure() -> Iterable[Figure]:
     with Emulator() as emulator:
         models = _publish(emulator)
         _deploy(emulator)
-        loads = _load_generator(emulator, 1, 0, models[:LOADED_MODELS])
+        loads = load_generator(emulator, NAME, 1, 0, models[:LOADED_MODELS])
         yield Figure("invoke_endpoint_cold_p50", round(loads["p50_ms"], 1), "ms", "", True)
-        many = _load_generator(emulator, CONNECTIONS, SECONDS, models[:LOADED_MODELS])
+        many = load_generator(emulator, NAME, CONNECTIONS, SECONDS, models[:LOADED_MODELS])
         rate = many["count"] / many["seconds"]
         yield Figure("invoke_endpoint_requests", round(rate), "requests/s", ">= 600", rate >= 600)
-        one = _load_generator(emulator, 1, SECONDS, models[:LOADED_MODELS])
+        one = load_generator(emulator, NAME, 1, SECONDS, models[:LOADED_MODELS])
         p50 = one["p50_ms"]
         yield Figure("invoke_endpoint_p50_one_connection", round(p50, 2), "ms", "<= 4", p50 <= 4)
         yield Figure("invoke_endpoint_p99_one_connection", round(one["p99_ms"], 2), "ms", "", True)
@@ -98,11 +98,12 @@ def _archives() -> list[bytes]:
     for model in fitted:
         pickled = io.BytesIO()
         joblib.dump(model, pickled)
-        archives.append(_archive({"model.joblib": pickled.getvalue(), "code/inference.py": INFERENCE.encode()}))
+        archives.append(archive({"model.joblib": pickled.getvalue(), "code/inference.py": INFERENCE.encode()}))
     return archives
 
 
-def _archive(files: dict[str, bytes]) -> bytes:
+def archive(files: dict[str, bytes]) -> bytes:
+    """Return a model.tar.gz of these files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, content in files.items():
@@ -135,8 +136,11 @@ def _deploy(emulator: Emulator) -> None:
         raise RuntimeError(f"the endpoint is {description['EndpointStatus']}: {description.get('FailureReason')}")
 
 
-def _load_generator(emulator: Emulator, connections: int, seconds: float, models: list[str]) -> dict[str, float]:
-    arguments = [emulator.endpoint_url, NAME, str(connections), str(seconds), *models]
+def load_generator(
+    emulator: Emulator, endpoint: str, connections: int, seconds: float, models: list[str]
+) -> dict[str, float]:
+    """Load an endpoint from another process; see :mod:`benchmarks.invoke_load`."""
+    arguments = [emulator.endpoint_url, endpoint, str(connections), str(seconds), *models]
     command = [sys.executable, "-m", "benchmarks.invoke_load", *arguments]
     finished = subprocess.run(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, check=True, text=True)
     result: dict[str, float] = json.loads(finished.stdout)

@@ -3,6 +3,7 @@
 - ``GET /_emulator/health``: pid, version, whether everything is up again, how many operations are implemented.
 - ``GET /_emulator/authorizations``: the latest calls evaluated against IAM policies (with ``--auth``).
 - ``GET``, ``POST``, ``DELETE /_emulator/faults``: answer a share of calls as a throttled AWS does, for testing clients.
+- ``GET``, ``POST /_emulator/clock``: the emulator's time; set it ahead and what is due by then happens at once.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from typing import Any
 
 from sagemaker_emulator import operations
 from sagemaker_emulator.auth import Authorizations
+from sagemaker_emulator.clock import Clock
 from sagemaker_emulator.protocol import Answer
+from sagemaker_emulator.store import Store
 
 PREFIX = "/_emulator/"
+_CLOCK = "clock"
+_LONGEST_ADVANCE_SECONDS = 366 * 86_400
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,20 @@ class Control:
         version: The emulator's version.
         authorizations: The evaluated calls.
         faults: What throttles.
+        clock: The emulator's time.
+        store: Keeps how far the clock is ahead: time does not go back when the emulator is started again.
     """
 
-    def __init__(self, version: str, authorizations: Authorizations, faults: Faults) -> None:
+    def __init__(
+        self, version: str, authorizations: Authorizations, faults: Faults, clock: Clock, store: Store
+    ) -> None:
         self.is_ready = False
         self._version = version
         self._authorizations = authorizations
         self._faults = faults
+        self._clock = clock
+        self._store = store
+        clock.advance((store.get(_CLOCK, "", _CLOCK) or {}).get("AheadSeconds", 0.0))
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """Answer a request to ``/_emulator/...``."""
@@ -92,6 +104,10 @@ class Control:
             case "DELETE", "faults":
                 self._faults.set(FaultPlan())
                 return _json(200, asdict(self._faults.plan))
+            case "GET", "clock":
+                return _json(200, self._time())
+            case "POST", "clock":
+                return self._advance_clock(body)
         return _json(404, {"message": f"There is no {method} {path}; see sagemaker_emulator.control"})
 
     def _health(self) -> dict[str, Any]:
@@ -114,6 +130,18 @@ class Control:
         self._faults.set(plan)
         return _json(200, asdict(plan))
 
+    def _advance_clock(self, body: bytes) -> Answer:
+        try:
+            self._clock.advance(_advance_seconds(**json.loads(body)))
+        except (ValueError, TypeError) as error:
+            message = f"Bad clock: {error}; wanted: advance_seconds (0 to {_LONGEST_ADVANCE_SECONDS})"
+            return _json(400, {"message": message})
+        self._store.put(_CLOCK, "", _CLOCK, {"AheadSeconds": self._clock.ahead_seconds})
+        return _json(200, self._time())
+
+    def _time(self) -> dict[str, Any]:
+        return {"now": self._clock.now().isoformat(), "ahead_seconds": self._clock.ahead_seconds}
+
 
 def _check(plan: FaultPlan) -> None:
     if not isinstance(plan.throttle_share, int | float) or not 0 <= plan.throttle_share <= 1:
@@ -123,6 +151,14 @@ def _check(plan: FaultPlan) -> None:
     names: Sequence[Any] = plan.operations
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"operations is {names!r}")
+
+
+def _advance_seconds(advance_seconds: Any = None, **unknown: Any) -> float:
+    if unknown:
+        raise ValueError(f"unknown: {', '.join(unknown)}")
+    if not isinstance(advance_seconds, int | float) or not 0 <= advance_seconds <= _LONGEST_ADVANCE_SECONDS:
+        raise ValueError(f"advance_seconds is {advance_seconds!r}")
+    return advance_seconds
 
 
 def _json(status: int, document: dict[str, Any]) -> Answer:

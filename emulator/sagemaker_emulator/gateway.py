@@ -50,7 +50,7 @@ class Gateway:
         self._ministack = ministack
         self._latency_seconds = app.settings.latency_ms / 1000
         self._faults = Faults()
-        self.control = Control(version, authorizations, self._faults)
+        self.control = Control(version, authorizations, self._faults, app.clock, app.store)
         self._root_arn = f"arn:aws:iam::{app.settings.account_id}:root"
         self._models: dict[str, list[ServiceModel]] = {}
         for name in dict.fromkeys((*_OWN_SERVICES, *operations.implemented())):

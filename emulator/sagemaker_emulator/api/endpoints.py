@@ -175,11 +175,6 @@ def _config(ctx: Context, name: str) -> dict[str, Any]:
     config = common.require(
         ctx, ENDPOINT_CONFIG, name, f'Could not find endpoint configuration "{common.arn(ctx, ENDPOINT_CONFIG, name)}".'
     )
-    if config.get("DataCaptureConfig", {}).get("EnableCapture"):
-        raise ValidationException(
-            f"Endpoint configuration {name} enables data capture, which this version of sagemaker-emulator does not "
-            "do. Use a configuration without DataCaptureConfig, or with EnableCapture=false."
-        )
     if "ExplainerConfig" in config:
         raise ValidationException(
             f"Endpoint configuration {name} has an ExplainerConfig, and sagemaker-emulator has no explainer."

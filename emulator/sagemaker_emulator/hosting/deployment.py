@@ -118,6 +118,7 @@ async def _update(hosting: Hosting, region: str, name: str) -> None:
         Active=pending,
         Pending=None,
     )
+    await hosting.change_data_capture(endpoint, pending["Config"])
     try:
         await hosting.app.clock.sleep(plan.termination_wait_seconds)
     finally:

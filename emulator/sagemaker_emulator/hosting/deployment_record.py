@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from sagemaker_emulator.hosting import data_capture
+
 ENDPOINT = "endpoint"
 """The store's kind of endpoint documents."""
 
@@ -122,8 +124,8 @@ def _config_members(config: dict[str, Any]) -> dict[str, Any]:
     }
     if capture := config.get("DataCaptureConfig"):
         members["DataCaptureConfig"] = {
-            "EnableCapture": capture.get("EnableCapture", False),
-            "CaptureStatus": "Started" if capture.get("EnableCapture") else "Stopped",
+            "EnableCapture": data_capture.is_enabled(config),
+            "CaptureStatus": "Started" if data_capture.is_enabled(config) else "Stopped",
             "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
             "DestinationS3Uri": capture["DestinationS3Uri"],
             "KmsKeyId": capture.get("KmsKeyId", ""),

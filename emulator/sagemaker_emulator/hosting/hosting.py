@@ -9,7 +9,9 @@ import shutil
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from sagemaker_emulator.hosting import data_capture
 from sagemaker_emulator.hosting.async_inference import AsyncInference
+from sagemaker_emulator.hosting.data_capture import DataCapture
 from sagemaker_emulator.hosting.deployment_record import ENDPOINT
 from sagemaker_emulator.hosting.endpoint import LiveEndpoint
 from sagemaker_emulator.hosting.fleet import Fleet
@@ -44,6 +46,7 @@ class Hosting:
         self.app = app
         self.chooser = chooser or random.Random()  # noqa: S311 - it balances load
         self._live: dict[tuple[str, str], LiveEndpoint] = {}
+        self._captures: dict[tuple[str, str], DataCapture] = {}
         self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -75,8 +78,30 @@ class Hosting:
         """Let a started fleet serve as an endpoint."""
         endpoint = LiveEndpoint(address, fleet, config, self.chooser)
         self._live[address.region, address.name] = endpoint
+        self._capture_data(endpoint, config)
         self.async_inference.work(endpoint)
         return endpoint
+
+    def _capture_data(self, endpoint: LiveEndpoint, config: dict[str, Any]) -> None:
+        address = endpoint.address
+        endpoint.after_invocation.clear()
+        if data_capture.is_enabled(config):
+            role_arn = endpoint.fleet.production[0].role_arn
+            capture = DataCapture(self.app, address, config["DataCaptureConfig"], role_arn, self.chooser)
+            self._captures[address.region, address.name] = capture
+            endpoint.after_invocation.append(capture.record)
+
+    async def change_data_capture(self, endpoint: LiveEndpoint, config: dict[str, Any]) -> None:
+        """Capture data as another configuration says, which may be not at all; ends the files of the one before."""
+        ended = self._captures.pop((endpoint.address.region, endpoint.address.name), None)
+        self._capture_data(endpoint, config)
+        if ended is not None:
+            await ended.flush()
+
+    async def flush_captured_data(self, region: str, name: str) -> None:
+        """Bring to S3 what an endpoint has captured so far."""
+        if capture := self._captures.get((region, name)):
+            await capture.flush()
 
     async def take_down(self, region: str, name: str) -> None:
         """End an endpoint's service: no new invocations, the running ones end, metrics are sent, containers stop."""
@@ -85,6 +110,8 @@ class Hosting:
         if endpoint is None:
             return
         await asyncio.gather(*(self.retire(fleet) for fleet in endpoint.fleets))
+        await self.flush_captured_data(region, name)
+        self._captures.pop((region, name), None)
         await self._publisher.flush(endpoint.unsent_metrics())
 
     async def retire(self, fleet: Fleet) -> None:
@@ -141,6 +168,7 @@ class Hosting:
         await self._publisher.flush([metrics for endpoint in endpoints for metrics in endpoint.unsent_metrics()])
         await asyncio.gather(*(self.retire(fleet) for endpoint in endpoints for fleet in endpoint.fleets))
         await asyncio.gather(*self._retiring)
+        await asyncio.gather(*(capture.flush() for capture in self._captures.values()))
 
     async def _send_metrics(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """Fault injection, latency and health."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import urllib3
@@ -101,3 +102,23 @@ def test_each_request_is_delayed_and_requests_wait_side_by_side(start_emulator):
     with ThreadPoolExecutor(calls) as pool:
         list(pool.map(lambda _: sagemaker.list_models(), range(calls)))
     assert time.monotonic() - began < calls * latency_seconds
+
+
+def test_the_clock_can_be_set_ahead_and_stays_so_after_a_restart(start_emulator, tmp_path):
+    first = start_emulator(state_dir=tmp_path / "state")
+    before = datetime.now(UTC)
+    status, clock = control(first, "POST", "clock", {"advance_seconds": 7200})
+    assert status == 200
+    assert clock["ahead_seconds"] == 7200
+    assert timedelta(0) <= datetime.fromisoformat(clock["now"]) - before - timedelta(hours=2) < timedelta(minutes=5)
+    control(first, "POST", "clock", {"advance_seconds": 0.5})
+    first.kill()
+    again = start_emulator(state_dir=tmp_path / "state")
+    assert control(again, "GET", "clock")[1]["ahead_seconds"] == 7200.5
+
+
+@pytest.mark.parametrize("document", [{}, {"advance_seconds": -1}, {"advance_seconds": "1"}, {"seconds": 1}, [1]])
+def test_a_clock_cannot_be_set_to_anything_else(own, document):
+    status, answer = control(own, "POST", "clock", document)
+    assert status == 400
+    assert "advance_seconds" in answer["message"]

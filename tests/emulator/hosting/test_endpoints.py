@@ -253,22 +253,6 @@ def test_deployment_config_it_cannot_follow_is_refused(
         )
 
 
-def test_data_capture_is_refused_not_faked(bench: Any) -> None:
-    model = bench.create_model(bench.container())
-    capture = {
-        "InitialSamplingPercentage": 100,
-        "DestinationS3Uri": f"s3://{bench.bucket}/capture",
-        "CaptureOptions": [{"CaptureMode": "Input"}],
-    }
-    on = bench.create_config(bench.variant(model), suffix="-on", DataCaptureConfig={"EnableCapture": True, **capture})
-    off = bench.create_config(
-        bench.variant(model), suffix="-off", DataCaptureConfig={"EnableCapture": False, **capture}
-    )
-    with pytest.raises(ClientError, match="data capture"):
-        bench.sagemaker.create_endpoint(EndpointName=bench.name, EndpointConfigName=on)
-    bench.sagemaker.create_endpoint(EndpointName=bench.name, EndpointConfigName=off)
-    assert bench.wait("InService")["DataCaptureConfig"]["CaptureStatus"] == "Stopped"
-
 
 def test_logs(bench: Any, eventually: Any) -> None:
     bench.deploy(bench.container(env={"NAME": "logged"}))
