@@ -88,7 +88,11 @@ def _check_variant(ctx: Context, variant: dict[str, Any]) -> None:
             if excluded in variant:
                 raise ValidationException(f"Variant {name}: {excluded} cannot be specified with ServerlessConfig.")
         return
-    if "InstanceType" not in variant and "InstancePools" not in variant:
+    if "InstancePools" in variant:
+        raise ValidationException(
+            f"Variant {name}: sagemaker-emulator does not implement InstancePools; specify InstanceType."
+        )
+    if "InstanceType" not in variant:
         raise ValidationException(f"Variant {name} must specify InstanceType, or ServerlessConfig.")
     if model_name is not None and "InitialInstanceCount" not in variant:
         raise ValidationException(f"Variant {name} must specify InitialInstanceCount.")

@@ -180,7 +180,8 @@ async def start_container(
         http: Sends the requests.
 
     Raises:
-        ModelStartError: The image is unknown, the model data cannot be had, or the program cannot be started.
+        ModelStartError: The image is unknown, the role cannot be assumed, the model data cannot be had, or the program
+            cannot be started.
     """
     try:
         image = app.images.resolve(definition.get("Image", ""))
@@ -191,13 +192,15 @@ async def start_container(
     base_dir, home = folder / "ml", folder / "home"
     for made in (base_dir / "model", base_dir / "input" / "config", home):
         made.mkdir(parents=True, exist_ok=True)
-    if definition.get("Mode") != "MultiModel":
-        s3 = await asyncio.to_thread(app.aws.client, "s3", region, role_arn)
-        try:
+    try:
+        aws_environment = await asyncio.to_thread(app.aws.container_environment, region, role_arn)
+        if definition.get("Mode") != "MultiModel":
+            s3 = await asyncio.to_thread(app.aws.client, "s3", region, role_arn)
             await asyncio.to_thread(_download_model_data, s3, definition, base_dir / "model")
-        except s3_transfer.TransferError as error:
-            raise ModelStartError(_model_data_message(name, definition, error), name) from error
-    aws_environment = await asyncio.to_thread(app.aws.container_environment, region, role_arn)
+    except s3_transfer.TransferError as error:
+        raise ModelStartError(_model_data_message(name, definition, error), name) from error
+    except PermissionError as error:
+        raise ModelStartError(f"Cannot start container {name}: {error}", name) from error
     port = ports.reserve_port()
     log = LogStream(app, region, log_group, log_stream)
     try:

@@ -88,10 +88,10 @@ class _ArchiveSource:
         # The prefix and the name are put together as they are: a leading slash of the name is not doubled.
         uri = self.prefix.rstrip("/") + "/" + target_model.lstrip("/")
         bucket, key = s3_transfer.parse_uri(uri)
-        s3 = await asyncio.to_thread(self.app.aws.client, "s3", self.region, self.role_arn)
         try:
+            s3 = await asyncio.to_thread(self.app.aws.client, "s3", self.region, self.role_arn)
             await asyncio.to_thread(s3_transfer.download_archive, s3, uri, folder)
         except s3_transfer.ArchiveError as error:
             raise model_data_invalid(bucket, key) from error
-        except s3_transfer.TransferError as error:
+        except (s3_transfer.TransferError, PermissionError) as error:
             raise model_data_missing(bucket, key) from error

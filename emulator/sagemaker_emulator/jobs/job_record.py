@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sagemaker_emulator.runtime.s3_transfer import TransferError
+
 if TYPE_CHECKING:
     from sagemaker_emulator.app import App
+
+LOGGER = logging.getLogger(__name__)
 
 LONGEST_REASON = 1024
 INTERRUPTED = "InternalServerError: the emulator ended while the job was running. Please try again."
@@ -57,6 +62,15 @@ class JobRecord:
         if secondary_status in _LAST_SECONDARY_STATUSES:
             transitions[-1]["EndTime"] = now
         self.update(SecondaryStatus=secondary_status, SecondaryStatusTransitions=transitions, **changes)
+
+    def reason_of(self, error: Exception) -> str:
+        """Return the FailureReason for what ended the job; a bug of the emulator goes to its log."""
+        if isinstance(error, JobFailure):
+            return failure_reason(str(error))
+        if isinstance(error, TransferError | PermissionError):
+            return failure_reason(f"ClientError: {error}")
+        LOGGER.error("%s %s broke", self.kind, self.name, exc_info=error)
+        return "InternalServerError: We encountered an internal error. Please try again."
 
 
 _LAST_SECONDARY_STATUSES = {"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "Interrupted"}

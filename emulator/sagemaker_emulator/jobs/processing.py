@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_emulator.jobs.channels import files_of_host, find_files, require_files
 from sagemaker_emulator.jobs.cluster import Cluster, ClusterEnd, EndedBy, Program
 from sagemaker_emulator.jobs.instances import Instance, instances_of, resource_config_document
-from sagemaker_emulator.jobs.job_record import JobFailure, JobRecord, failure_reason
+from sagemaker_emulator.jobs.job_record import JobFailure, JobRecord
 from sagemaker_emulator.runtime import namespace, s3_transfer
 from sagemaker_emulator.runtime.folder_sync import FolderSync
 from sagemaker_emulator.runtime.images import UnknownImageError
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from sagemaker_emulator.app import App
     from sagemaker_emulator.runtime.jobs import JobControl
 
-LOGGER = logging.getLogger(__name__)
 
 KIND = "processing-job"
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -55,14 +53,8 @@ class ProcessingJob:
         """Do all of it; the outcome is in the document."""
         try:
             await self._run(control)
-        except JobFailure as error:
-            await self._finish("Failed", FailureReason=failure_reason(str(error)))
-        except (TransferError, PermissionError) as error:
-            await self._finish("Failed", FailureReason=failure_reason(f"ClientError: {error}"))
-        except Exception:
-            LOGGER.exception("Processing job %s broke", self._record.name)
-            reason = "InternalServerError: We encountered an internal error. Please try again."
-            await self._finish("Failed", FailureReason=reason)
+        except Exception as error:
+            await self._finish("Failed", FailureReason=self._record.reason_of(error))
         finally:
             await self._remove_folder()
 

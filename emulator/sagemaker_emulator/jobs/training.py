@@ -62,13 +62,9 @@ class TrainingJob:
         """Do all of it; the outcome is in the document."""
         try:
             await self._run(control)
-        except JobFailure as error:
-            await self._fail(str(error))
-        except (TransferError, PermissionError) as error:
-            await self._fail(f"ClientError: {error}")
-        except Exception:
-            LOGGER.exception("Training job %s broke", self._record.name)
-            await self._fail("InternalServerError: We encountered an internal error. Please try again.")
+        except Exception as error:
+            reason = self._record.reason_of(error)
+            await self._finish("Failed", "Failed", "Training job failed", FailureReason=reason)
         finally:
             await self._remove_folder()
 
@@ -217,9 +213,6 @@ class TrainingJob:
             await self._finish("Stopped", "MaxRuntimeExceeded", message, **artifacts)
         else:
             await self._finish("Completed", "Completed", "Training job completed", **artifacts)
-
-    async def _fail(self, message: str) -> None:
-        await self._finish("Failed", "Failed", "Training job failed", FailureReason=failure_reason(message))
 
     async def _finish(self, status: str, secondary_status: str, message: str, **changes: Any) -> None:
         # Who sees the job ended finds nothing of it on disk.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import logging
 import shutil
 import uuid
 from collections import deque
@@ -18,18 +17,17 @@ from typing import TYPE_CHECKING, Any
 from sagemaker_emulator.hosting.model_container import ContainerUnreachableError, ModelStartError, Response
 from sagemaker_emulator.hosting.model_containers import ModelContainers
 from sagemaker_emulator.jobs.channels import InputFile, find_files
-from sagemaker_emulator.jobs.job_record import JobFailure, JobRecord, failure_reason
+from sagemaker_emulator.jobs.job_record import JobFailure, JobRecord
 from sagemaker_emulator.jobs.json_path import JsonPath
 from sagemaker_emulator.jobs.transform_records import DataProcessing, RecordError, pack, record_format
 from sagemaker_emulator.runtime import s3_transfer
 from sagemaker_emulator.runtime.log_stream import LogStream
-from sagemaker_emulator.runtime.s3_transfer import S3Object, TransferError
+from sagemaker_emulator.runtime.s3_transfer import S3Object
 
 if TYPE_CHECKING:
     from sagemaker_emulator.app import App
     from sagemaker_emulator.runtime.jobs import JobControl
 
-LOGGER = logging.getLogger(__name__)
 
 KIND = "transform-job"
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
@@ -82,15 +80,8 @@ class TransformJob:
                 return
             work.result()
             await self._finish("Completed")
-        except (JobFailure, ModelStartError) as error:
-            message = str(error) if isinstance(error, JobFailure) else f"ClientError: {error}"
-            await self._finish("Failed", FailureReason=failure_reason(message))
-        except (TransferError, PermissionError) as error:
-            await self._finish("Failed", FailureReason=failure_reason(f"ClientError: {error}"))
-        except Exception:
-            LOGGER.exception("Transform job %s broke", self._record.name)
-            reason = "InternalServerError: We encountered an internal error. Please try again."
-            await self._finish("Failed", FailureReason=reason)
+        except Exception as error:
+            await self._finish("Failed", FailureReason=self._record.reason_of(error))
         finally:
             stop.cancel()
             work.cancel()
@@ -141,6 +132,8 @@ class TransformJob:
             )
             for file in files:
                 await self._transform(s3, containers, file, folder, data_log)
+        except ModelStartError as error:
+            raise JobFailure(f"ClientError: {error}") from error
         finally:
             if containers:
                 await containers.stop(grace_seconds=1.0)

@@ -43,6 +43,7 @@ def test_create_describe_list_delete(sagemaker, unique_name, variant):
         ({"InstanceType": "ml.imaginary.large"}, "Member must satisfy enum value set"),
         ({"InitialInstanceCount": 0}, "Member must have value greater than or equal to 1"),
         ({"InstanceType": None}, "must specify InstanceType"),
+        ({"InstanceType": None, "InstancePools": [{"InstanceType": "ml.m5.large", "Priority": 1}]}, "InstancePools"),
         ({"InitialInstanceCount": None}, "must specify InitialInstanceCount"),
         ({"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}, "cannot be specified with Serverless"),
         ({"InitialVariantWeight": 0.0}, "greater than 0"),

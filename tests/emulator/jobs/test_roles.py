@@ -28,9 +28,10 @@ def guarded(start_emulator, tmp_path) -> Lab:
 
 
 def create_role(lab: Lab, name: str, actions: list[str]) -> str:
+    """Create a role that may do this, pull images and write logs."""
     iam = lab.emulator.client("iam")
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
-    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    statement = {"Effect": "Allow", "Action": [*actions, "ecr:*", "logs:*"], "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_role_policy(RoleName=name, PolicyName="jobs", PolicyDocument=policy)
     return role["Arn"]
