@@ -19,7 +19,6 @@ from typing import Any
 
 import psutil
 import pytest
-from kfp import dsl
 
 from kfp_sagemaker import components
 from sagemaker_emulator.emulator import Emulator
@@ -170,6 +169,6 @@ def open_stage(
 
 
 @pytest.fixture
-def final_status() -> dsl.PipelineTaskFinalStatus:
-    """What an exit handler is told of a run that failed."""
-    return dsl.PipelineTaskFinalStatus("FAILED", "run", "task", 9, "a step failed")
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore's retries come at once; that they wait is its own business."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
