@@ -10,6 +10,9 @@ from kfp_sagemaker._version import __version__
 IMAGE_REPOSITORY = "ghcr.io/kfp-sagemaker/kfp-sagemaker-python"
 # A mirror or a development build takes the place of the published image at compile time.
 RUNTIME_IMAGE = os.environ.get("KFP_SAGEMAKER_IMAGE") or f"{IMAGE_REPOSITORY}:{__version__}"
+# The runtime with the analyzer (extra `monitoring`) besides, for the components that analyse data in their step.
+ANALYZER_REPOSITORY = "ghcr.io/kfp-sagemaker/kfp-sagemaker-analyzer"
+ANALYZER_IMAGE = os.environ.get("KFP_SAGEMAKER_ANALYZER_IMAGE") or f"{ANALYZER_REPOSITORY}:{__version__}"
 
 # What tells a step which run and task it belongs to; read by kfp_sagemaker.aws.run_context.
 RUN_ID_VARIABLE = "KFP_RUN_ID"
@@ -22,10 +25,12 @@ def sagemaker_component(function: Callable[..., Any]) -> Any: ...
 
 
 @overload
-def sagemaker_component(*, cache: bool = True) -> Callable[[Callable[..., Any]], Any]: ...
+def sagemaker_component(*, cache: bool = True, image: str = RUNTIME_IMAGE) -> Callable[[Callable[..., Any]], Any]: ...
 
 
-def sagemaker_component(function: Callable[..., Any] | None = None, *, cache: bool = True) -> Any:
+def sagemaker_component(
+    function: Callable[..., Any] | None = None, *, cache: bool = True, image: str = RUNTIME_IMAGE
+) -> Any:
     """Make a KFP lightweight component that runs in the suite's own image, which installs nothing at start.
 
     In a step's pod (``_KFP_RUNTIME=true``) there is no KFP compiler; the function is returned as it is.
@@ -34,6 +39,7 @@ def sagemaker_component(function: Callable[..., Any] | None = None, *, cache: bo
         function: The face; its docstring becomes the descriptions in the Kubeflow UI.
         cache: Whether Kubeflow may reuse the outputs of an earlier run with the same inputs. False for every component
             with side effects.
+        image: What the step runs in: ``RUNTIME_IMAGE`` or ``ANALYZER_IMAGE``.
 
     Returns:
         The component (its function is ``.python_func``), or the decorator when called with options only.
@@ -42,12 +48,12 @@ def sagemaker_component(function: Callable[..., Any] | None = None, *, cache: bo
     def decorate(face: Callable[..., Any]) -> Any:
         if os.environ.get("_KFP_RUNTIME") == "true":
             return face
-        return _make_component(face, cache)
+        return _make_component(face, cache, image)
 
     return decorate if function is None else decorate(function)
 
 
-def _make_component(face: Callable[..., Any], cache: bool) -> Any:
+def _make_component(face: Callable[..., Any], cache: bool, image: str) -> Any:
     from kfp import dsl, kubernetes
     from kfp.dsl.pipeline_context import Pipeline
     from kfp.dsl.python_component import PythonComponent
@@ -73,7 +79,7 @@ def _make_component(face: Callable[..., Any], cache: bool) -> Any:
                     task.caching_options.enable_cache = False
             return spec
 
-    component: Any = dsl.component(face, base_image=RUNTIME_IMAGE, install_kfp_package=False)
+    component: Any = dsl.component(face, base_image=image, install_kfp_package=False)
     _describe_artifacts(component.component_spec, face)
     command = component.component_spec.implementation.container.command
     command[-1] = _without_docstring(command[-1])

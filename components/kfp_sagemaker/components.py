@@ -19,22 +19,41 @@ from kfp_sagemaker.endpoints.component import (
 )
 from kfp_sagemaker.metrics.component import compare_predictions
 from kfp_sagemaker.models.component import create_model, publish_models
+from kfp_sagemaker.monitoring.quality.component import check_violations, monitor_data_quality, suggest_baseline
+from kfp_sagemaker.monitoring.schedules.component import (
+    create_monitoring_schedule,
+    delete_monitoring_schedule,
+    start_monitoring_schedule,
+    stop_monitoring_schedule,
+    wait_for_monitoring_execution,
+)
+from kfp_sagemaker.monitoring.traffic.component import list_captured_data, send_traffic
 from kfp_sagemaker.processing.component import process
 from kfp_sagemaker.training.component import train
 from kfp_sagemaker.transform.component import batch_transform
 
 __all__ = [
     "batch_transform",
+    "check_violations",
     "compare_predictions",
     "create_model",
+    "create_monitoring_schedule",
+    "delete_monitoring_schedule",
     "delete_resources",
     "delete_resources_on_exit",
     "deploy_endpoint",
     "endpoint_metrics",
     "invoke_endpoint",
+    "list_captured_data",
+    "monitor_data_quality",
     "process",
     "publish_models",
+    "send_traffic",
     "split_dataset",
+    "start_monitoring_schedule",
+    "stop_monitoring_schedule",
+    "suggest_baseline",
     "train",
     "upload_source",
+    "wait_for_monitoring_execution",
 ]

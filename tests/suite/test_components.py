@@ -18,10 +18,20 @@ from kfp import compiler
 
 import kfp_sagemaker
 from kfp_sagemaker import components
-from kfp_sagemaker._component import RUNTIME_IMAGE
+from kfp_sagemaker._component import ANALYZER_IMAGE, RUNTIME_IMAGE
 
 # Whose outputs depend on the inputs alone, so that Kubeflow may reuse them. Everything else changes or observes AWS.
-CACHEABLE = {"batch_transform", "compare_predictions", "process", "split_dataset", "train", "upload_source"}
+CACHEABLE = {
+    "batch_transform",
+    "compare_predictions",
+    "process",
+    "split_dataset",
+    "suggest_baseline",
+    "train",
+    "upload_source",
+}
+# What needs polars and datasketches in its step.
+ANALYSING = {"monitor_data_quality", "suggest_baseline"}
 MAX_EXECUTOR_BYTES = 4096
 
 each_component = pytest.mark.parametrize("name", components.__all__)
@@ -103,7 +113,7 @@ def test_it_compiles_alone_with_the_right_caching_and_image(name: str, tmp_path:
     (task,) = document["root"]["dag"]["tasks"].values()
     assert task["cachingOptions"].get("enableCache", False) is (name in CACHEABLE)
     (executor,) = document["deploymentSpec"]["executors"].values()
-    assert executor["container"]["image"] == RUNTIME_IMAGE
+    assert executor["container"]["image"] == (ANALYZER_IMAGE if name in ANALYSING else RUNTIME_IMAGE)
     assert "pip install" not in json.dumps(executor)
 
 

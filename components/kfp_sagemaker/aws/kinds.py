@@ -179,4 +179,75 @@ ENDPOINT = ResourceKind(
     numbers_attempts=False,
 )
 
-KINDS = (TRAINING_JOB, TRANSFORM_JOB, PROCESSING_JOB, ENDPOINT)
+# A schedule has a stop, but what a step that is cancelled while it creates one wants is that there is none.
+MONITORING_SCHEDULE = ResourceKind(
+    label="monitoring schedule",
+    create_operation="create_monitoring_schedule",
+    describe_operation="describe_monitoring_schedule",
+    stop_operation="delete_monitoring_schedule",
+    list_operation="list_monitoring_schedules",
+    name_parameter="MonitoringScheduleName",
+    arn_path="MonitoringScheduleArn",
+    status_path="MonitoringScheduleStatus",
+    running=frozenset({"Pending"}),
+    succeeded=frozenset({"Scheduled", "Stopped"}),
+    failed=_FAILED,
+    stopped=frozenset(),
+    stopping=frozenset(),
+    log_group="/aws/sagemaker/ProcessingJobs",
+    log_stream_prefix="{name}/",
+    console_path="/sagemaker/home?region={region}#/monitoring-schedules/{name}",
+    instance_count=lambda description: 1,
+    streams_logs=False,
+    numbers_attempts=False,
+)
+
+# One run of a schedule. It has neither a name nor a describe call: it is found in the list, under its schedule's name.
+MONITORING_EXECUTION = ResourceKind(
+    label="monitoring execution of",
+    create_operation="",
+    describe_operation="",
+    stop_operation="",
+    list_operation="list_monitoring_executions",
+    name_parameter="MonitoringScheduleName",
+    arn_path="ProcessingJobArn",
+    status_path="MonitoringExecutionStatus",
+    running=frozenset({"Pending", "InProgress", "Stopping"}),
+    # Each end has its own meaning, which whoever waits for it explains.
+    succeeded=frozenset({"Completed", "CompletedWithViolations", "Failed", "Stopped"}),
+    failed=frozenset(),
+    stopped=frozenset(),
+    stopping=frozenset(),
+    log_group="/aws/sagemaker/ProcessingJobs",
+    log_stream_prefix="{name}/",
+    console_path="/sagemaker/home?region={region}#/monitoring-schedules/{name}",
+    instance_count=lambda description: 1,
+    streams_logs=False,
+    numbers_attempts=False,
+)
+
+# What a schedule runs. It has no status: it exists or it does not.
+DATA_QUALITY_JOB_DEFINITION = ResourceKind(
+    label="data-quality job definition",
+    create_operation="create_data_quality_job_definition",
+    describe_operation="describe_data_quality_job_definition",
+    stop_operation="delete_data_quality_job_definition",
+    list_operation="list_data_quality_job_definitions",
+    name_parameter="JobDefinitionName",
+    arn_path="JobDefinitionArn",
+    status_path="",
+    running=frozenset(),
+    succeeded=frozenset(),
+    failed=frozenset(),
+    stopped=frozenset(),
+    stopping=frozenset(),
+    log_group="/aws/sagemaker/ProcessingJobs",
+    log_stream_prefix="{name}/",
+    console_path="",
+    instance_count=lambda description: 1,
+    streams_logs=False,
+    numbers_attempts=False,
+)
+
+# The kinds that are created and have a status.
+KINDS = (TRAINING_JOB, TRANSFORM_JOB, PROCESSING_JOB, ENDPOINT, MONITORING_SCHEDULE)

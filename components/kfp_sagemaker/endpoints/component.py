@@ -199,7 +199,8 @@ def invoke_endpoint(
         target_variant: Variant to ask. Empty: by weight.
         target_container_hostname: Container to ask, of a `Direct` pipeline. Empty: the endpoint is no such pipeline.
         inference_component_name: Inference component to ask. Empty: none.
-        custom_attributes: Passed to the container with each request. Empty: none.
+        custom_attributes: Passed to the container with each request, and kept by data capture. Empty:
+            `TargetModel=NAME` where there is a target model, so that captures can be told apart.
         rows_per_request: Rows sent in one request; more than one is for containers that answer a row each, in order.
         max_concurrency: Requests in flight at once, 1 to 128.
         max_requests_per_second: Upper limit on requests started a second. 0: none.

@@ -25,6 +25,7 @@ from kfp_sagemaker.endpoints.invocation_plan import Plan
 _PASSING_CONTAINER_STATUSES = frozenset({429, 502, 503, 504, 507})
 _FIRST_PAUSE_SECONDS = 0.2
 _MAX_PAUSE_SECONDS = 10.0
+_MAX_ATTRIBUTES = 1024
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ class Sender:
         parameters = plan.request | {"Body": row_formats.join(bodies, plan.content_type)}
         if request.target_model:
             parameters["TargetModel"] = request.target_model
+            # AWS's data capture keeps the custom attributes but not the target model: monitoring finds it there.
+            if request.target_model.isascii():
+                parameters.setdefault("CustomAttributes", f"TargetModel={request.target_model}"[:_MAX_ATTRIBUTES])
         attempt = 0
         while True:
             attempt += 1

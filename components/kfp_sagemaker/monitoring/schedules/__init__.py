@@ -1,0 +1,1 @@
+"""Monitoring schedules: SageMaker Model Monitor's own, for accounts that have it."""

@@ -1,0 +1,1 @@
+"""Traffic for rehearsing alarms, and what an endpoint captured of it."""
