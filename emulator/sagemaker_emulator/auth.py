@@ -93,7 +93,8 @@ def authorize(iam: MinistackIam, caller: Caller, ctx: Context, operation: Operat
     target = resource_arn(ctx, operation, params)
     iam.authorize(caller, action, target, conditions)
     if params.get("Tags") and operation.name.startswith("Create"):
-        iam.authorize(caller, f"{namespace}:AddTags", target, conditions)
+        tagging = {**conditions, "sagemaker:taggingaction": operation.name}
+        iam.authorize(caller, f"{namespace}:AddTags", target, tagging)
     for name in _ROLE_PARAMETERS:
         if role_arn := params.get(name):
             passed_to = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
@@ -106,6 +107,8 @@ def resource_arn(ctx: Context, operation: Operation, params: dict[str, Any]) -> 
         return str(given)
     match = _OWN_TYPE.match(operation.name)
     own = f"{match.group(1)}Name" if match else ""
+    if operation.service == "application-autoscaling" and (target := params.get("ResourceId")):
+        return f"arn:{ctx.partition}:{operation.service}:{ctx.region}:{ctx.account_id}:scalable-target/{target}"
     for parameter, resource_type in sorted(_RESOURCE_PARAMETERS, key=lambda item: item[0] != own):
         if name := params.get(parameter):
             if str(name).startswith("arn:"):

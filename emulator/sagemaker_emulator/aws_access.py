@@ -10,6 +10,8 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from sagemaker_emulator.container_credentials import ContainerCredentials
 from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.settings import Settings
@@ -26,6 +28,9 @@ SERVICE_PRINCIPAL = "sagemaker.amazonaws.com"
 _SESSION_NAME = "SageMaker"
 _SESSION_SECONDS = 3600
 _MAX_CONNECTIONS = 32
+_ECR_IMAGE = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z.]+/(?P<repository>[^:@]+)(?:[:@](?P<version>.+))?"
+)
 _ROLE_ARN = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 
 
@@ -104,6 +109,37 @@ class InternalAws:
         """
         with self._lock:
             return self._session(region, role_arn).get_credentials()
+
+    def check_image_pull(self, region: str, role_arn: str, image_uri: str) -> None:
+        """Ask ECR for an image as a pull does, with ``--auth``: there is no registry here, but there are rights.
+
+        Images outside of ECR, such as registered ones, need none. Calls ECR of this emulator: call it in a thread.
+
+        Args:
+            region: The region of the job or model.
+            role_arn: Its execution role.
+            image_uri: The image.
+
+        Raises:
+            PermissionError: The role may not pull it.
+        """
+        image = _ECR_IMAGE.fullmatch(image_uri)
+        if not (self._settings.auth and role_arn and image):
+            return
+        ecr = self.client("ecr", image["region"], role_arn)
+        place = {"registryId": image["account"], "repositoryName": image["repository"]}
+        layer = "sha256:" + "0" * 64
+        for ask in (
+            ecr.get_authorization_token,
+            lambda: ecr.batch_get_image(**place, imageIds=[{"imageTag": image["version"] or "latest"}]),
+            lambda: ecr.batch_check_layer_availability(**place, layerDigests=[layer]),
+            lambda: ecr.get_download_url_for_layer(**place, layerDigest=layer),
+        ):
+            try:
+                ask()
+            except ClientError as error:  # that there is no such repository is so for every image
+                if error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException"):
+                    raise PermissionError(f"{role_arn} cannot pull {image_uri}: {error}") from error
 
     def check_service_role(self, ctx: Context, role_arn: str) -> None:
         """Check the role of a new resource: its form; with ``--auth`` that it exists and trusts SageMaker.

@@ -76,6 +76,7 @@ class Ministack:
             ministack.core.responses,
             ministack.core.router,
         )
+        self.iam.let_services_name_their_account()
         self._state = MinistackState(
             ministack.app, ministack.core.persistence, ministack.core.responses, settings.state_dir / "ministack"
         )

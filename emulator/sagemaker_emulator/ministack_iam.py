@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs
 
 from sagemaker_emulator.errors import AccessDenied, ApiError
 
+_SOURCE_ACCOUNT = "aws:sourceaccount"
 _JSON_AUTH_CODES = {
     "InvalidClientTokenId": "UnrecognizedClientException",
     "InvalidToken": "UnrecognizedClientException",
@@ -122,9 +123,34 @@ class MinistackIam:
         if role is None:
             return None
         trusting = _only_service_statements(_parse_document(role["AssumeRolePolicyDocument"]), service)
-        root = f"arn:aws:iam::{role_arn.split(':')[4]}:root"
-        allowed: bool = self._evaluator.evaluate_trust_policy(trusting, root)
+        account_id = role_arn.split(":")[4]
+        root = f"arn:aws:iam::{account_id}:root"
+        context = self._evaluator.EvalContext(
+            principal_arn=root,
+            principal_type="Root",
+            principal_account=account_id,
+            action="sts:AssumeRole",
+            resource_arn=role_arn,
+            region="",
+            service_context={_SOURCE_ACCOUNT: account_id},
+        )
+        allowed: bool = self._evaluator.evaluate_trust_policy(trusting, root, context)
         return allowed
+
+    def let_services_name_their_account(self) -> None:
+        """Give AWS services, which root stands for, ``aws:SourceAccount``: a role may trust them for one account."""
+        evaluator = self._evaluator
+        evaluate = evaluator.evaluate_trust_policy
+
+        def evaluate_trust_policy(document: Any, caller_arn: str, context: Any = None) -> bool:
+            if context is not None and caller_arn.endswith(":root"):
+                known = {_SOURCE_ACCOUNT: caller_arn.split(":")[4], **(context.service_context or {})}
+                context = replace(context, service_context=known)
+            allowed: bool = evaluate(document, caller_arn, context)
+            return allowed
+
+        # ministack looks the function up in its module at each call.
+        evaluator.evaluate_trust_policy = evaluate_trust_policy
 
     def report_decisions(self, on_decision: Callable[[str, str, str, bool], None]) -> None:
         """Call a function with (principal, action, resource, allowed) for each call that is evaluated from now on."""

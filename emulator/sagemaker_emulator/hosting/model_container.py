@@ -189,6 +189,10 @@ async def start_container(
         raise ModelStartError(f"Cannot pull the image of container {name}: {error}", name) from error
     if not image.serve:
         raise ModelStartError(f"The image {image.name} of container {name} has no program that serves a model", name)
+    try:
+        await asyncio.to_thread(app.aws.check_image_pull, region, role_arn, definition.get("Image", ""))
+    except PermissionError as error:
+        raise ModelStartError(f"Cannot pull the image of container {name}: {error}", name) from error
     base_dir, home = folder / "ml", folder / "home"
     for made in (base_dir / "model", base_dir / "input" / "config", home):
         made.mkdir(parents=True, exist_ok=True)
@@ -202,7 +206,7 @@ async def start_container(
     except PermissionError as error:
         raise ModelStartError(f"Cannot start container {name}: {error}", name) from error
     port = ports.reserve_port()
-    log = LogStream(app, region, log_group, log_stream)
+    log = LogStream(app, region, log_group, log_stream, role_arn)
     try:
         process = await ContainerProcess.start(
             image.serve,

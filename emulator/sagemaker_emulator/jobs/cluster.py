@@ -96,7 +96,7 @@ class Cluster:
         started_ms = int(app.clock.now().timestamp() * 1000)
         try:
             for instance in instances:
-                log = LogStream(app, region, log_group, f"{log_stream_prefix}/{instance.host}-{started_ms}")
+                log = LogStream(app, region, log_group, f"{log_stream_prefix}/{instance.host}-{started_ms}", role_arn)
                 self._logs.append(log)
                 hosts_file = None
                 if len(instances) > 1:

@@ -61,6 +61,8 @@ class ProcessingJob:
     async def _run(self, control: JobControl) -> None:
         program = self._program()
         s3 = await asyncio.to_thread(self._app.aws.client, "s3", self._region, self._role_arn)
+        image_uri = self._job["AppSpecification"]["ImageUri"]
+        await asyncio.to_thread(self._app.aws.check_image_pull, self._region, self._role_arn, image_uri)
         try:
             await asyncio.to_thread(self._prepare, s3)
         except TransferError as error:

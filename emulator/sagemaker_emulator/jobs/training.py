@@ -83,6 +83,7 @@ class TrainingJob:
         argv = [
             *(self._job["AlgorithmSpecification"].get("ContainerEntrypoint") or image.train),
             *self._job["AlgorithmSpecification"].get("ContainerArguments", ()),
+        await asyncio.to_thread(self._app.aws.check_image_pull, self._region, self._role_arn, image_uri)
         ]
         if not argv:
             raise JobFailure(f"ClientError: the image {image_uri!r} is registered without a train command")
@@ -174,7 +175,7 @@ class TrainingJob:
             await self._publish_metrics_once()
 
     async def _publish_metrics_once(self) -> None:
-        cloudwatch = await asyncio.to_thread(self._app.aws.client, "cloudwatch", self._region)
+        cloudwatch = await asyncio.to_thread(self._app.aws.client, "cloudwatch", self._region, self._role_arn)
         try:
             await asyncio.to_thread(self._metrics.publish, cloudwatch)
         except Exception:

@@ -110,7 +110,7 @@ class TransformJob:
 
     async def _run_instance(self, s3: Any, files: list[InputFile], stream: str, number: int) -> None:
         folder = self._folder / f"instance-{number + 1}"
-        data_log = LogStream(self._app, self._region, LOG_GROUP, f"{stream}/data-log")
+        data_log = LogStream(self._app, self._region, LOG_GROUP, f"{stream}/data-log", self._role_arn)
         containers: ModelContainers | None = None
         try:
             containers = await ModelContainers.start(

@@ -8,6 +8,8 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 if TYPE_CHECKING:
     from sagemaker_emulator.app import App
 
@@ -37,13 +39,15 @@ class LogStream:
         region: The region of the log group.
         group: The log group; made when missing.
         stream: The stream; made when missing.
+        role_arn: The execution role, whose rights it takes to write; empty for the account's root.
     """
 
-    def __init__(self, app: App, region: str, group: str, stream: str) -> None:
+    def __init__(self, app: App, region: str, group: str, stream: str, role_arn: str = "") -> None:
         self.group = group
         self.stream = stream
         self._app = app
         self._region = region
+        self._role_arn = role_arn
         self._events: deque[Event] = deque()
         self._buffered_bytes = 0
         self._omitted_lines = 0
@@ -98,6 +102,10 @@ class LogStream:
                 failures = 0
             # Whatever the log service answers, the container goes on.
             except Exception as error:
+                if _is_denied(error):
+                    LOGGER.warning("%s may not write to %s, its log is lost: %s", self._role_arn, self.group, error)
+                    self._closing = True
+                    return
                 failures += 1
                 LOGGER.warning("Cannot write to log stream %s of %s: %s", self.stream, self.group, error)
                 if self._closing and failures >= _ATTEMPTS_WHEN_CLOSING:
@@ -117,11 +125,17 @@ class LogStream:
         return batch
 
     def _put(self, batch: list[Event]) -> None:
-        logs = self._app.aws.client("logs", self._region)
+        logs = self._app.aws.client("logs", self._region, self._role_arn)
         if not self._created:
             with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
                 logs.create_log_group(logGroupName=self.group)
-            with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+            found = logs.describe_log_streams(logGroupName=self.group, logStreamNamePrefix=self.stream)["logStreams"]
+            if self.stream not in {each["logStreamName"] for each in found}:
                 logs.create_log_stream(logGroupName=self.group, logStreamName=self.stream)
             self._created = True
         logs.put_log_events(logGroupName=self.group, logStreamName=self.stream, logEvents=batch)
+
+
+def _is_denied(error: Exception) -> bool:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    return isinstance(error, PermissionError) or code == "AccessDeniedException"

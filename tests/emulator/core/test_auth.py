@@ -241,3 +241,29 @@ def test_a_missing_role_cannot_be_assumed(emulator, unique_name):
     sts = emulator.client("sts")
     arn = f"arn:aws:iam::{ACCOUNT}:role/{unique_name}"
     assert refusal(sts.assume_role, RoleArn=arn, RoleSessionName="session")[0] == "AccessDenied"
+
+
+def test_tags_are_added_only_while_creating_where_a_policy_says_so(user, role_arn):
+    create = user.client("sagemaker").create_model
+    request = {"PrimaryContainer": {"Image": IMAGE}, "ExecutionRoleArn": role_arn, "Tags": [{"Key": "a", "Value": "b"}]}
+    only_creating = {"StringLike": {"sagemaker:TaggingAction": "Create*"}}
+    user.may(allow(["sagemaker:CreateModel", "iam:PassRole"]), allow("sagemaker:AddTags", "*", only_creating))
+
+    arn = create(ModelName=user.name, **request)["ModelArn"]
+
+    code, _ = refusal(user.client("sagemaker").add_tags, ResourceArn=arn, Tags=request["Tags"])
+    assert code == "AccessDeniedException"
+
+
+@pytest.mark.parametrize(("account", "works"), [(ACCOUNT, True), ("111122223333", False)])
+def test_a_role_may_trust_sagemaker_for_one_account(guarded, unique_name, account, works):
+    trusting = json.loads(trust())
+    trusting["Statement"][0]["Condition"] = {"StringEquals": {"aws:SourceAccount": account}}
+    iam = guarded.client("iam")
+    role = iam.create_role(RoleName=unique_name[-60:], AssumeRolePolicyDocument=json.dumps(trusting))["Role"]
+    create = guarded.client("sagemaker").create_model
+    request = {"ModelName": unique_name[-60:], "PrimaryContainer": {"Image": IMAGE}, "ExecutionRoleArn": role["Arn"]}
+    if works:
+        create(**request)
+    else:
+        assert "allows principal 'sagemaker.amazonaws.com' to assume" in refusal(create, **request)[1]

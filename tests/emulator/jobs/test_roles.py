@@ -91,3 +91,31 @@ def test_credentials_are_given_to_containers_only(guarded):
         answer = urllib3.request("GET", url, headers=headers, retries=False)
         assert answer.status == 401
         assert set(answer.json()) == {"code", "message"}
+
+
+def test_a_role_that_may_not_pull_the_image_fails_the_job(guarded):
+    iam = guarded.emulator.client("iam")
+    role = iam.create_role(RoleName="no-images", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["s3:*", "logs:*"], "Resource": "*"}],
+    }
+    iam.put_role_policy(RoleName="no-images", PolicyName="jobs", PolicyDocument=json.dumps(policy))
+    image = guarded.image(train="print()")
+    guarded.sagemaker.create_training_job(**request(guarded, image, RoleArn=role["Arn"]))
+    job = guarded.ended("Training")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert f"cannot pull {image}" in job["FailureReason"]
+    assert "ecr:GetAuthorizationToken" in job["FailureReason"]
+
+
+def test_a_role_that_may_not_write_logs_loses_the_log_and_nothing_else(guarded):
+    iam = guarded.emulator.client("iam")
+    role = iam.create_role(RoleName="mute", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*", "ecr:*"], "Resource": "*"}]}
+    iam.put_role_policy(RoleName="mute", PolicyName="jobs", PolicyDocument=json.dumps(policy))
+    image = guarded.image(train="print('said')")
+    guarded.sagemaker.create_training_job(**request(guarded, image, RoleArn=role["Arn"]))
+    job = guarded.ended("Training")
+    assert job["TrainingJobStatus"] == "Completed"
+    assert guarded.emulator.client("logs").describe_log_groups()["logGroups"] == []

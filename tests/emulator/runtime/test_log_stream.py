@@ -34,6 +34,10 @@ class Logs:
     def create_log_group(self, **names: str) -> None:
         raise Exists
 
+    def describe_log_streams(self, **names: str) -> dict[str, Any]:
+        prefix = names["logStreamNamePrefix"]
+        return {"logStreams": [{"logStreamName": name} for name in self.created if name.startswith(prefix)]}
+
     def create_log_stream(self, **names: str) -> None:
         self.created.append(names["logStreamName"])
 
@@ -56,7 +60,7 @@ def logs() -> Logs:
 
 
 def open_stream(logs: Logs) -> LogStream:
-    app: Any = SimpleNamespace(clock=Clock(), aws=SimpleNamespace(client=lambda service, region: logs))
+    app: Any = SimpleNamespace(clock=Clock(), aws=SimpleNamespace(client=lambda service, region, role_arn: logs))
     return LogStream(app, "us-east-1", "/group", "stream")
 
 
