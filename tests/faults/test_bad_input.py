@@ -19,20 +19,34 @@ ROLE = "arn:aws:iam::000000000000:role/jobs"
 # What each component needs at least.
 LEAST: dict[str, dict[str, Any]] = {
     "batch_transform": {"model_name": "m", "input_s3_uri": "s3://bucket/in", "output_s3_uri": "s3://bucket/out"},
+    "check_violations": {"violations_s3_uri": "s3://bucket/constraint_violations.json"},
     "compare_predictions": {"predictions_s3_uris": ["s3://bucket/predictions"]},
     "create_model": {"role_arn": ROLE, "containers": [{"image": "image:1"}]},
+    "create_monitoring_schedule": {"endpoint_name": "e", "role_arn": ROLE, "output_s3_uri": "s3://bucket/reports"},
+    "delete_monitoring_schedule": {"schedule_name": "s"},
     "delete_resources": {"endpoint_names": ["e"]},
     "delete_resources_on_exit": {"status": dsl.PipelineTaskFinalStatus("SUCCEEDED", "run", "task", 0, "")},
     "deploy_endpoint": {"model_name": "m"},
     "endpoint_metrics": {"endpoint_name": "e"},
     "invoke_endpoint": {"endpoint_name": "e", "rows": ["1"]},
+    "list_captured_data": {"endpoint_name": "e"},
+    "monitor_data_quality": {
+        "endpoint_name": "e",
+        "statistics_s3_uri": "s3://bucket/statistics.json",
+        "constraints_s3_uri": "s3://bucket/constraints.json",
+        "output_s3_uri": "s3://bucket/reports",
+    },
     "process": {"role_arn": ROLE, "image_uri": "image:1"},
     "publish_models": {
         "model_data_urls": ["s3://bucket/a"],
         "target_models": ["a"],
         "destination_s3_uri": "s3://bucket/mme/",
     },
+    "send_traffic": {"endpoint_name": "e", "rows": ["1"]},
     "split_dataset": {"input_s3_uri": "s3://bucket/in", "output_s3_uri": "s3://bucket/out"},
+    "start_monitoring_schedule": {"schedule_name": "s"},
+    "stop_monitoring_schedule": {"schedule_name": "s"},
+    "suggest_baseline": {"dataset_s3_uri": "s3://bucket/train.csv", "output_s3_uri": "s3://bucket/baseline"},
     "train": {
         "role_arn": ROLE,
         "output_s3_uri": "s3://bucket/out",
@@ -40,6 +54,7 @@ LEAST: dict[str, dict[str, Any]] = {
         "algorithm": "linear-learner",
     },
     "upload_source": {"files": {"a.py": "1"}, "s3_uri": "s3://bucket/code/"},
+    "wait_for_monitoring_execution": {"schedule_name": "s"},
 }
 # Any number is a seed.
 NOT_COUNTS = {"seed"}

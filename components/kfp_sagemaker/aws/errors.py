@@ -99,7 +99,8 @@ class JobError(KfpSagemakerError):
         self.console_url = console_url
         parts = [summary]
         if reason:
-            parts.append(f"Reason: {reason}")
+            # Indented, because a reason may hold a traceback, which would pass for the end of the step's own.
+            parts.append("Reason: " + reason.replace("\n", "\n  "))
         if self.log_lines:
             parts.append(f"Last {len(self.log_lines)} log lines:")
             parts += [f"  {line}" for line in self.log_lines]
