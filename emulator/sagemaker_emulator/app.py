@@ -12,6 +12,7 @@ from sagemaker_emulator.store import Store
 
 if TYPE_CHECKING:
     from sagemaker_emulator.hosting.hosting import Hosting
+    from sagemaker_emulator.monitoring.schedules import MonitoringSchedules
     from sagemaker_emulator.runtime.images import ImageRegistry
     from sagemaker_emulator.runtime.jobs import Jobs
 
@@ -28,6 +29,7 @@ class App:
         images: Which program an image URI stands for.
         hosting: The running endpoints.
         jobs: The running training, processing and transform jobs.
+        monitoring: The running monitoring schedules.
     """
 
     settings: Settings
@@ -37,6 +39,7 @@ class App:
     images: ImageRegistry = field(init=False)
     hosting: Hosting = field(init=False)
     jobs: Jobs = field(init=False)
+    monitoring: MonitoringSchedules = field(init=False)
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> App:
@@ -48,6 +51,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> App:
     """
     # Late imports: these parts take an App.
     from sagemaker_emulator.hosting.hosting import Hosting
+    from sagemaker_emulator.monitoring.schedules import MonitoringSchedules
     from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
     from sagemaker_emulator.runtime.jobs import Jobs
 
@@ -56,4 +60,5 @@ def create_app(settings: Settings, clock: Clock | None = None) -> App:
     app.images = ImageRegistry(settings.state_dir / REGISTRY_FILE)
     app.hosting = Hosting(app)
     app.jobs = Jobs(app)
+    app.monitoring = MonitoringSchedules(app)
     return app

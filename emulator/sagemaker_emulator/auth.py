@@ -33,11 +33,14 @@ _RESOURCE_PARAMETERS = (
     ("ModelPackageGroupName", "model-package-group"),
     ("ModelPackageName", "model-package"),
     ("MonitoringScheduleName", "monitoring-schedule"),
+    ("JobDefinitionName", "data-quality-job-definition"),
     ("PipelineName", "pipeline"),
     ("InferenceComponentName", "inference-component"),
 )
 # An operation names its own resource first, whatever else its parameters name.
 _OWN_TYPE = re.compile(r"(?:Create|Describe|Update|Delete|Stop|Start|Invoke)(\w+?)(?:V2|Async|WeightsAndCapacities)?$")
+# Other lists act on no resource: their parameters are filters.
+_LISTS_OF_ONE = ("ListTrainingJobsForHyperParameterTuningJob",)
 _ROLE_PARAMETERS = ("RoleArn", "ExecutionRoleArn")
 
 
@@ -95,28 +98,44 @@ def authorize(iam: MinistackIam, caller: Caller, ctx: Context, operation: Operat
     if params.get("Tags") and operation.name.startswith("Create"):
         tagging = {**conditions, "sagemaker:taggingaction": operation.name}
         iam.authorize(caller, f"{namespace}:AddTags", target, tagging)
-    for name in _ROLE_PARAMETERS:
-        if role_arn := params.get(name):
-            passed_to = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
-            iam.authorize(caller, "iam:PassRole", role_arn, passed_to)
+    for role_arn in _passed_roles(params):
+        passed_to = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
+        iam.authorize(caller, "iam:PassRole", role_arn, passed_to)
 
 
 def resource_arn(ctx: Context, operation: Operation, params: dict[str, Any]) -> str:
     """Return the ARN an operation acts on, ``*`` for lists and searches."""
     if given := params.get("ResourceArn"):
         return str(given)
-    match = _OWN_TYPE.match(operation.name)
-    own = f"{match.group(1)}Name" if match else ""
     if operation.service == "application-autoscaling" and (target := params.get("ResourceId")):
         return f"arn:{ctx.partition}:{operation.service}:{ctx.region}:{ctx.account_id}:scalable-target/{target}"
+    match = _OWN_TYPE.match(operation.name)
+    own = f"{match.group(1)}Name" if match else ""
     for parameter, resource_type in sorted(_RESOURCE_PARAMETERS, key=lambda item: item[0] != own):
         if name := params.get(parameter):
             if str(name).startswith("arn:"):
                 return str(name)
-            if operation.name.startswith("List"):
+            if operation.name.startswith("List") and operation.name not in _LISTS_OF_ONE:
                 break
             return f"arn:{ctx.partition}:sagemaker:{ctx.region}:{ctx.account_id}:{resource_type}/{name.lower()}"
     return "*"
+
+
+def _passed_roles(params: dict[str, Any]) -> Iterator[str]:
+    # A tuning job's roles are in its training definitions.
+    definitions = [params.get("TrainingJobDefinition", {}), *params.get("TrainingJobDefinitions", ())]
+    roles = {
+        part[name]
+        for part in (params, _monitoring_job(params), *definitions)
+        for name in _ROLE_PARAMETERS
+        if part.get(name)
+    }
+    yield from sorted(roles)
+
+
+def _monitoring_job(params: dict[str, Any]) -> dict[str, Any]:
+    job: dict[str, Any] = params.get("MonitoringScheduleConfig", {}).get("MonitoringJobDefinition", {})
+    return job
 
 
 def _action_name(operation_name: str) -> str:
@@ -124,7 +143,8 @@ def _action_name(operation_name: str) -> str:
 
 
 def _condition_keys(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    # Processing jobs hold their network settings one level down, other requests on top.
+    # A schedule holds its monitoring job inside; jobs that process hold their network settings one level down.
+    params = {**params, **_monitoring_job(params)}
     network = {**params, **params.get("NetworkConfig", {})}
     for parameter, key in (
         ("EnableNetworkIsolation", "sagemaker:networkisolation"),
@@ -138,10 +158,12 @@ def _condition_keys(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     if target_model := params.get("TargetModel"):
         yield "sagemaker:targetmodel", target_model
     output = params.get("OutputDataConfig") or params.get("TransformOutput") or params.get("ProcessingOutputConfig", {})
+    output = output or params.get("MonitoringOutputConfig") or params.get("DataQualityJobOutputConfig", {})
     if output.get("KmsKeyId"):
         yield "sagemaker:outputkmskey", output["KmsKeyId"]
     resources = params.get("ResourceConfig") or params.get("TransformResources") or {}
-    cluster = params.get("ProcessingResources", {}).get("ClusterConfig", {})
+    processing = ("ProcessingResources", "MonitoringResources", "JobResources")
+    cluster: dict[str, Any] = next((params[member]["ClusterConfig"] for member in processing if member in params), {})
     if volume_key := params.get("KmsKeyId") or resources.get("VolumeKmsKeyId") or cluster.get("VolumeKmsKeyId"):
         yield "sagemaker:volumekmskey", volume_key
     groups = resources.get("InstanceGroups", [])

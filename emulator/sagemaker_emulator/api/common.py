@@ -65,6 +65,8 @@ def find_by_arn(ctx: Context, resource_arn: str) -> tuple[str, dict[str, Any]] |
 
 def name_key(kind: str) -> str:
     """Return the member that holds the name of a kind's resources: ``TrainingJobName`` for ``training-job``."""
+    if kind.endswith("-job-definition"):
+        return "JobDefinitionName"
     return "".join(word.capitalize() for word in kind.split("-")) + "Name"
 
 
@@ -79,6 +81,12 @@ def check_tags(tags: list[dict[str, str]]) -> None:
         raise ValidationException("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
     if reserved := [tag["Key"] for tag in tags if tag["Key"].lower().startswith("aws:")]:
         raise ValidationException(f"Tag keys starting with 'aws:' are reserved for system use: {', '.join(reserved)}.")
+
+
+def matching(items: Iterable[dict[str, Any]], **members: Any) -> list[dict[str, Any]]:
+    """Return the documents whose members have these values; None asks nothing of a member."""
+    wanted = {member: value for member, value in members.items() if value is not None}
+    return [item for item in items if all(item.get(member) == value for member, value in wanted.items())]
 
 
 def page(

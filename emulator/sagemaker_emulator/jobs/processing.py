@@ -14,6 +14,7 @@ from sagemaker_emulator.jobs.channels import files_of_host, find_files, require_
 from sagemaker_emulator.jobs.cluster import Cluster, ClusterEnd, EndedBy, Program
 from sagemaker_emulator.jobs.instances import Instance, instances_of, resource_config_document
 from sagemaker_emulator.jobs.job_record import JobFailure, JobRecord
+from sagemaker_emulator.monitoring import metrics
 from sagemaker_emulator.runtime import namespace, s3_transfer
 from sagemaker_emulator.runtime.folder_sync import FolderSync
 from sagemaker_emulator.runtime.images import UnknownImageError
@@ -60,9 +61,9 @@ class ProcessingJob:
 
     async def _run(self, control: JobControl) -> None:
         program = self._program()
-        s3 = await asyncio.to_thread(self._app.aws.client, "s3", self._region, self._role_arn)
         image_uri = self._job["AppSpecification"]["ImageUri"]
         await asyncio.to_thread(self._app.aws.check_image_pull, self._region, self._role_arn, image_uri)
+        s3 = await asyncio.to_thread(self._app.aws.client, "s3", self._region, self._role_arn)
         try:
             await asyncio.to_thread(self._prepare, s3)
         except TransferError as error:
@@ -93,6 +94,7 @@ class ProcessingJob:
                     raise failure
             if end.ended_by is EndedBy.EXIT and not end.exit_code:
                 await asyncio.to_thread(self._upload_outputs, s3)
+                await self._publish_metrics()
         except TransferError as error:
             raise JobFailure(f"ClientError: Data upload failed:{error}") from error
         await self._conclude(end)
@@ -210,6 +212,13 @@ class ProcessingJob:
             for instance in self._instances:
                 folder = self._output_folder(instance, output)
                 s3_transfer.upload_tree(s3, folder, output["S3Output"]["S3Uri"], self._kms_key_id)
+
+    async def _publish_metrics(self) -> None:
+        """Send the metrics that the container of a monitoring job wrote to CloudWatch."""
+        if "MonitoringScheduleArn" in self._job:
+            cloudwatch = await asyncio.to_thread(self._app.aws.client, "cloudwatch", self._region, self._role_arn)
+            image_uri = self._job["AppSpecification"]["ImageUri"]
+            await asyncio.to_thread(metrics.publish, cloudwatch, self._instances[0].base_dir, image_uri)
 
     def _output_folder(self, instance: Instance, output: dict[str, Any]) -> Any:
         return instance.path(output["S3Output"]["LocalPath"])

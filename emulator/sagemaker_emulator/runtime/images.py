@@ -93,6 +93,10 @@ BUILTINS = {
     "xgboost": _builtin("xgboost", metric_definitions.XGBOOST, fixed=True),
     "sagemaker-xgboost": _builtin("xgboost", metric_definitions.XGBOOST),
     "sagemaker-scikit-learn": _builtin("scikit_learn"),
+    # The suite's own analyzer, installed beside the emulator, stands for Model Monitor's closed one.
+    "sagemaker-model-monitor-analyzer": Image(
+        "model-monitor-analyzer", process=("python3", "-m", "kfp_sagemaker.monitoring.analyzer")
+    ),
 }
 """By repository: every region's registry has these, under other accounts and hosts."""
 _IMAGE_URI = re.compile(r"(?:\S+/)?(?P<repository>[^/:@\s]+)(?:[:@]\S+)?")

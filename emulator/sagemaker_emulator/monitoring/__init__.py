@@ -1,0 +1,1 @@
+"""Model monitoring: schedules, when they are due, and what an execution does."""
