@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -54,8 +55,19 @@ _NOT_IMPLEMENTED = ("ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig")
 @operation("CreateTrainingJob")
 async def create_training_job(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Validate and store the job, and start it."""
-    name, role_arn = params["TrainingJobName"], params["RoleArn"]
+    await check(ctx, params)
+    return {"TrainingJobArn": start(ctx, params)}
+
+
+async def check(ctx: Context, params: dict[str, Any]) -> None:
+    """Check a request to train, other than its name.
+
+    Raises:
+        ValidationException: A member does not fit the others, the role cannot be used, or S3 lacks what is named.
+    """
+    role_arn = params["RoleArn"]
     _check(params)
+    _algorithm_specification(params, ctx.app.images)
     ctx.app.aws.check_service_role(ctx, role_arn)
     await asyncio.gather(
         job_operations.check_output(
@@ -63,9 +75,33 @@ async def create_training_job(ctx: Context, params: dict[str, Any]) -> dict[str,
         ),
         *(_check_channel(ctx, role_arn, channel) for channel in params.get("InputDataConfig", ())),
     )
+
+
+def start(
+    ctx: Context,
+    params: dict[str, Any],
+    members: dict[str, Any] | None = None,
+    on_metric: Callable[[str, float], None] | None = None,
+) -> str:
+    """Store a job that :func:`check` found right, and start it.
+
+    Args:
+        ctx: The call's context.
+        params: The request.
+        members: Further members of its document, for a job of a tuning job.
+        on_metric: Called with the name and value of each metric as the log shows it.
+
+    Returns:
+        The job's ARN.
+
+    Raises:
+        ResourceInUse: There is a job of that name.
+    """
+    name = params["TrainingJobName"]
     arn = common.arn(ctx, KIND, name)
     now = ctx.app.clock.now()
     document: dict[str, Any] = {
+        **(members or {}),
         "TrainingJobName": name,
         "TrainingJobArn": arn,
         "TrainingJobStatus": "InProgress",
@@ -91,10 +127,10 @@ async def create_training_job(ctx: Context, params: dict[str, Any]) -> dict[str,
     job_operations.insert_job(ctx, KIND, name, document, params)
 
     async def run(control: JobControl) -> None:
-        await TrainingJob(ctx.app, ctx.region, name).run(control)
+        await TrainingJob(ctx.app, ctx.region, name, on_metric).run(control)
 
     ctx.app.jobs.start(KIND, ctx.region, name, run)
-    return {"TrainingJobArn": arn}
+    return arn
 
 
 @operation("DescribeTrainingJob")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +44,10 @@ class TrainingJob:
         app: The application.
         region: The job's region.
         name: The job's name; its document is in the store.
+        on_metric: Called with the name and value of each metric as the log shows it.
     """
 
-    def __init__(self, app: App, region: str, name: str) -> None:
+    def __init__(self, app: App, region: str, name: str, on_metric: Callable[[str, float], None] | None = None) -> None:
         self._app = app
         self._region = region
         self._record = JobRecord(app, KIND, region, name)
@@ -55,7 +56,9 @@ class TrainingJob:
         self._folder = app.jobs.folder(KIND, region, name)
         self._instances = instances_of(self._job["ResourceConfig"], self._folder)
         self._metrics = TrainingMetrics(
-            name, ((each["Name"], each["Regex"]) for each in self._job["AlgorithmSpecification"]["MetricDefinitions"])
+            name,
+            ((each["Name"], each["Regex"]) for each in self._job["AlgorithmSpecification"]["MetricDefinitions"]),
+            on_metric,
         )
 
     async def run(self, control: JobControl) -> None:
@@ -80,10 +83,10 @@ class TrainingJob:
                 "ClientError: Cannot pull algorithm container. Either the image does not exist or its permissions are "
                 f"incorrect: {error}"
             ) from error
+        await asyncio.to_thread(self._app.aws.check_image_pull, self._region, self._role_arn, image_uri)
         argv = [
             *(self._job["AlgorithmSpecification"].get("ContainerEntrypoint") or image.train),
             *self._job["AlgorithmSpecification"].get("ContainerArguments", ()),
-        await asyncio.to_thread(self._app.aws.check_image_pull, self._region, self._role_arn, image_uri)
         ]
         if not argv:
             raise JobFailure(f"ClientError: the image {image_uri!r} is registered without a train command")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +21,18 @@ class TrainingMetrics:
     Args:
         job_name: The training job, the dimension of its metrics.
         definitions: Pairs of metric name and the regular expression whose first group is the value.
+        on_value: Called with the name and value of each metric as it is found.
     """
 
-    def __init__(self, job_name: str, definitions: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        job_name: str,
+        definitions: Iterable[tuple[str, str]],
+        on_value: Callable[[str, float], None] | None = None,
+    ) -> None:
         self._job_name = job_name
         self._patterns = [(name, re.compile(pattern)) for name, pattern in definitions]
+        self._on_value = on_value
         self._pending: list[tuple[str, str, datetime, float]] = []
         self._final: dict[str, tuple[float, datetime]] = {}
 
@@ -42,6 +49,8 @@ class TrainingMetrics:
             if math.isfinite(value):
                 self._final[name] = (value, moment)
                 self._pending.append((name, host, moment, value))
+                if self._on_value:
+                    self._on_value(name, value)
 
     def final_metric_data(self) -> list[dict[str, Any]]:
         """Return the last value of each metric, as ``FinalMetricDataList`` has it."""

@@ -15,6 +15,8 @@ from typing import Any
 from sagemaker_emulator.containers.contract import TrainingConfig
 
 _FRAMEWORK_PREFIX = "sagemaker_"
+# What a tuning job adds; it is no argument of the script.
+_TUNING_METRIC = "_tuning_objective_metric"
 # Hyperparameters the toolkit itself takes; other names with the prefix become SM_FRAMEWORK_PARAMS.
 _OWN = frozenset(
     "sagemaker_" + name
@@ -77,7 +79,9 @@ class ScriptEnvironment:
         return cls(
             config=config,
             framework_module=framework_module,
-            hyperparameters={k: v for k, v in decoded.items() if not k.startswith(_FRAMEWORK_PREFIX)},
+            hyperparameters={
+                k: v for k, v in decoded.items() if not k.startswith(_FRAMEWORK_PREFIX) and k != _TUNING_METRIC
+            },
             framework_parameters={
                 k: v for k, v in decoded.items() if k.startswith(_FRAMEWORK_PREFIX) and k not in _OWN
             },
