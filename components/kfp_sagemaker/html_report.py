@@ -63,6 +63,12 @@ figcaption { margin-top: 10px; color: var(--muted); font-size: 14px; max-width: 
 """.strip()
 
 
+class Markup(str):
+    """HTML or SVG for a cell of a table, put there as it is: whoever makes it escapes what goes into it."""
+
+    __slots__ = ()
+
+
 class HtmlReport:
     """A page built section by section.
 
@@ -86,7 +92,7 @@ class HtmlReport:
         """Add a table.
 
         Columns that hold only numbers (or nothing) are set flush right, with thousands separated. ``True`` and
-        ``False`` become a coloured yes and no, ``None`` an empty cell.
+        ``False`` become a coloured yes and no, ``None`` an empty cell, :class:`Markup` is put there as it is.
 
         Args:
             heading: Above the table.
@@ -263,6 +269,8 @@ def _is_number(value: object) -> bool:
 def _value_cell(value: object, numeric: bool) -> str:
     if value is None:
         return "<td></td>"
+    if isinstance(value, Markup):
+        return f"<td>{value}</td>"
     if isinstance(value, bool):
         return _cell("td", "yes" if value else "no", "yes" if value else "no")
     return _cell("td", format_number(value) if _is_number(value) else str(value), "number" if numeric else "")

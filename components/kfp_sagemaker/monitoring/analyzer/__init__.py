@@ -10,7 +10,8 @@ or call it::
     from kfp_sagemaker.monitoring.analyzer import analysis
     from kfp_sagemaker.monitoring.analyzer.options import Options
 
-    result = analysis.run(Options(dataset_sources=["s3://bucket/train.csv"], dataset_format="csv", output_path="report"))
+    options = Options(dataset_sources=["s3://bucket/train.csv"], dataset_format="csv", output_path="report")
+    result = analysis.run(options)
 
 It needs the extra ``monitoring`` (polars, datasketches); ``options.py`` and ``environment.py`` do not.
 """

@@ -1,1 +1,41 @@
 """``python -m kfp_sagemaker.monitoring.analyzer``: the Model Monitor container's contract, see ``environment.py``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from kfp_sagemaker.aws.errors import KfpSagemakerError
+from kfp_sagemaker.monitoring.analyzer import environment as contract
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the analysis the environment describes.
+
+    Returns:
+        The exit code: 0 with or without violations, 2 for what the caller can correct, 1 for anything else.
+    """
+    if arguments:
+        print(contract.__doc__)
+        return 0 if set(arguments) <= {"-h", "--help"} else 2
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
+    try:
+        options = contract.read_options(environment)
+        from kfp_sagemaker.monitoring.analyzer import analysis
+
+        message = analysis.run(options).exit_message
+    except KfpSagemakerError as error:
+        contract.write_message(f"Failed: {error}", environment)
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        contract.write_message(f"Failed: {type(error).__name__}: {error}", environment)
+        raise
+    contract.write_message(message, environment)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
