@@ -12,7 +12,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-GENERATORS = ("image_uris", "components_reference", "pipelines", "pipeline_pictures", "emulator_operations")
+GENERATORS = (
+    "image_uris",
+    "components_reference",
+    "pipelines",
+    "pipeline_pictures",
+    "emulator_operations",
+    "iam_documents",
+)
 
 
 def main(arguments: list[str]) -> int:

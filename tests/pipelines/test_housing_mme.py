@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from kfp_sagemaker.aws import s3
 from kfp_sagemaker.aws.errors import InputError
 from kfp_sagemaker.aws.session import open_session
 from sagemaker_emulator.emulator import Emulator
+from tests.pipelines.conftest import FinishedRun
 
 FOLDER = Path(__file__).parents[2] / "pipelines" / "housing_mme"
 HOUSES = "250000,2005,3000,3,2.5,1.05,2,y,n\n180000,1999,,2,1.5,0.7,0,n,n\n"
@@ -144,20 +143,12 @@ def test_bad_arguments_are_refused_before_anything_is_written(
 
 @pytest.mark.xdist_group("end_to_end")
 @pytest.mark.timeout(400)
-def test_the_compiled_pipeline_runs_end_to_end(tmp_path: Path) -> None:
-    command = [Path(sys.executable).with_name("kfp-sagemaker"), "run", "housing_mme", "--runs-dir", tmp_path, "--auth"]
-    parameters = ["locations=Chicago_IL,Houston_TX,Dallas_TX", "cache_experiment_models=8"]
-    for parameter in parameters:
-        command += ["-p", parameter]
-    done = subprocess.run(
-        command, cwd=FOLDER, env=os.environ | {"COLUMNS": "160"}, capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_compiled_pipeline_runs_end_to_end(housing_run: FinishedRun) -> None:
+    assert housing_run.exit_code == 0, housing_run.output
     for location in ("Chicago_IL", "Houston_TX", "Dallas_TX"):
-        assert location in done.stdout.partition("mean error")[2]
-    (run,) = tmp_path.iterdir()
-    assert str(run / "report.html") in done.stdout
+        assert location in housing_run.output.partition("mean error")[2]
+    run = housing_run.folder
+    assert str(run / "report.html") in housing_run.output
     report = (run / "report.html").read_text()
     assert "LoadedModelCount" in report
     assert "Predicted against true values" in report

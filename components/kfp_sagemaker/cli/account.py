@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from typing import Any
 
 from botocore.exceptions import ClientError
 
+from kfp_sagemaker.access import documents
+from kfp_sagemaker.access.changes import Changes
+from kfp_sagemaker.access.iam import Iam
 from kfp_sagemaker.aws.session import Session, aws_errors
 
-ROLE_NAME = "kfp-sagemaker-execution"
+ROLE_NAME = documents.EXECUTION_ROLE_NAME
+LOCAL_USER_NAME = "kfp-sagemaker-steps"
 POLICY_NAME = "kfp-sagemaker-run"
 # "IAM: eventual consistency": SageMaker does not see a role made a moment ago.
 ROLE_PROPAGATION_SECONDS = 15.0
@@ -62,60 +64,32 @@ def find_role(session: Session, name: str = ROLE_NAME) -> str:
             return ""
 
 
-def create_role(session: Session, name: str = ROLE_NAME) -> str:
-    """Create the role SageMaker assumes for jobs and endpoints; it may do nothing until ``allow_bucket``."""
-    iam = session.client("iam")
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "sagemaker.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-    with aws_errors(f"role {name}"):
-        answer = iam.create_role(
-            RoleName=name,
-            AssumeRolePolicyDocument=json.dumps(trust),
-            Description="Assumed by SageMaker for the jobs and endpoints of kfp-sagemaker",
-        )
-    return str(answer["Role"]["Arn"])
+def put_role(session: Session, place: documents.Place, name: str = ROLE_NAME) -> str:
+    """Make sure of the role SageMaker assumes for jobs and endpoints, and of what it may do; returns its ARN."""
+    iam = Iam(session, Changes(lambda line: None))
+    purpose = "Assumed by SageMaker for the jobs and endpoints of kfp-sagemaker"
+    arn = iam.put_role(name, documents.execution_trust(place), purpose)
+    iam.put_role_policy(name, POLICY_NAME, documents.execution_policy(place))
+    return arn
 
 
-def allow_bucket(session: Session, bucket: str, name: str = ROLE_NAME) -> None:
-    """Let the role use the bucket, write logs and metrics and pull images; replaces what it was allowed before."""
-    with aws_errors(f"role {name}"):
-        session.client("iam").put_role_policy(
-            RoleName=name, PolicyName=POLICY_NAME, PolicyDocument=json.dumps(role_policy(session.partition, bucket))
-        )
+def use_pod_policies(session: Session, place: documents.Place) -> dict[str, str]:
+    """Make a user of the embedded AWS that may do what the steps of a cluster may do, and nothing else.
 
+    Args:
+        session: As the embedded AWS's root.
+        place: Where the run works.
 
-def role_policy(partition: str, bucket: str) -> dict[str, Any]:
-    """What a job or endpoint of a run has to be allowed."""
-
-    def allow(actions: list[str], *resources: str) -> dict[str, Any]:
-        return {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
-
-    arn = f"arn:{partition}:s3:::{bucket}"
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            allow(["s3:ListBucket", "s3:GetBucketLocation"], arn),
-            allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"{arn}/*"),
-            allow(
-                ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                f"arn:{partition}:logs:*:*:log-group:/aws/sagemaker/*",
-            ),
-            allow(["cloudwatch:PutMetricData"], "*"),
-            allow(["ecr:GetAuthorizationToken"], "*"),
-            allow(
-                ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                f"arn:{partition}:ecr:*:*:repository/*",
-            ),
-        ],
-    }
+    Returns:
+        The environment with the user's key.
+    """
+    iam = Iam(session, Changes(lambda line: None))
+    iam.put_user(LOCAL_USER_NAME)
+    for topic, document in documents.pod_policies(place).items():
+        name = documents.pod_policy_name(LOCAL_USER_NAME, topic)
+        iam.attach("user", LOCAL_USER_NAME, {name: iam.put_policy(name, document)})
+    key = iam.create_key(LOCAL_USER_NAME) or {}
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
 def prepare(
@@ -124,6 +98,7 @@ def prepare(
     role_arn: str,
     *,
     is_local: bool,
+    prefix: str = "",
     role_name: str = ROLE_NAME,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
@@ -134,6 +109,7 @@ def prepare(
         bucket: The bucket; made when it does not exist.
         role_arn: A role to use as it is; empty makes ours, or lets it use the bucket too.
         is_local: Whether this is the embedded AWS, where a role works at once.
+        prefix: What the keys start with that our role may use; empty for the whole bucket.
         role_name: Name of our role.
         sleep: Waits.
 
@@ -144,9 +120,9 @@ def prepare(
         create_bucket(session, bucket)
     if role_arn:
         return role_arn
+    place = documents.Place(session.account_id, bucket, prefix, session.partition)
     existing = find_role(session, role_name)
-    arn = existing or create_role(session, role_name)
-    allow_bucket(session, bucket, role_name)
+    arn = put_role(session, place, role_name)
     if not existing and not is_local:
         sleep(ROLE_PROPAGATION_SECONDS)
     return arn

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -89,6 +90,32 @@ def answers(environment: Mapping[str, str], pid: int) -> bool:
             return bool(json.load(answer).get("pid") == pid)
     except (OSError, ValueError):
         return False
+
+
+def save_authorizations(environment: Mapping[str, str], path: Path) -> list[str]:
+    """Write down which calls were checked against IAM policies, how often, and what came of it.
+
+    Args:
+        environment: The emulator's.
+        path: The JSON file: a list of ``principal_arn``, ``action``, ``resource_arn``, ``allowed`` and ``count``.
+
+    Returns:
+        The refused calls in words; empty also when the emulator is gone.
+    """
+    url = environment["AWS_ENDPOINT_URL"] + "/_emulator/authorizations"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the address is our own
+            calls = json.load(answer)["authorizations"]
+    except (OSError, ValueError):
+        return []
+    counts = Counter(tuple(call.items()) for call in calls)
+    summary = [{**dict(call), "count": count} for call, count in sorted(counts.items(), key=str)]
+    path.write_text(json.dumps(summary, indent=1) + "\n")
+    return [
+        f"{call['action']} on {call['resource_arn']} by {call['principal_arn']}"
+        for call in summary
+        if not call["allowed"]
+    ]
 
 
 def stop_by_pid(pid: int, state_dir: Path) -> None:

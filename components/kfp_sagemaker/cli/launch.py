@@ -13,12 +13,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from kfp_sagemaker.access.documents import Place
 from kfp_sagemaker.aws.errors import InputError
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.cli import account, emulator
 from kfp_sagemaker.cli.pipeline_file import PipelineFile
 from kfp_sagemaker.cli.run import Run, execute, show_outcome
 
+AUTHORIZATIONS_FILE = "authorizations.json"
 PROVIDED = ("bucket", "role_arn", "region")
 
 
@@ -39,7 +41,8 @@ def run_locally(
         arguments: Its arguments; bucket, role and region are filled in.
         run: The run.
         console: Shows how it goes.
-        auth: Whether every call is checked against IAM policies.
+        auth: Whether every call is checked against the policies a cluster's steps would have. What was checked is then
+            in the run's folder.
         multi_model_memory_mb: Memory for the models of a multi-model endpoint; 0 takes the instance type's.
         keep: Whether the embedded AWS stays up after a success.
 
@@ -61,9 +64,13 @@ def run_locally(
         environment = {**aws.environment, **run.environment}
         run = replace(run, environment=environment)
         run.save(emulator_pid=aws.pid)
-        succeeded = _run(pipeline, arguments, run, console, is_local=True)
+        succeeded = _run(pipeline, arguments, run, console, is_local=True, auth=auth)
         stays = keep and succeeded
     finally:
+        if auth:
+            refused = emulator.save_authorizations(aws.environment, run.folder / AUTHORIZATIONS_FILE)
+            for call in refused:
+                console.print(f"[red]Refused[/red] {call}", soft_wrap=True)
         if not stays:
             aws.stop()
             shutil.rmtree(run.folder / "aws", ignore_errors=True)
@@ -112,6 +119,7 @@ def _run(
     *,
     is_local: bool,
     ask: bool = False,
+    auth: bool = False,
 ) -> bool:
     with environment_of(run.environment):
         session = open_session()
@@ -123,12 +131,22 @@ def _run(
                 raise click.Abort
             run.logs_dir.mkdir(parents=True, exist_ok=True)
             run.save(bucket=bucket)
-        role_arn = account.prepare(session, bucket, role_arn, is_local=is_local)
+        prefix = _prefix(pipeline, arguments) if auth else ""
+        role_arn = account.prepare(session, bucket, role_arn, is_local=is_local, prefix=prefix)
+        if auth:
+            place = Place(session.account_id, bucket, prefix, session.partition, session.region)
+            run = replace(run, environment={**run.environment, **account.use_pod_policies(session, place)})
     ours = dict(zip(PROVIDED, (bucket, role_arn, session.region), strict=True))
     arguments |= {name: value for name, value in ours.items() if name in pipeline.parameters}
     state = execute(pipeline, arguments, run, console)
     show_outcome(state, run, console)
     return bool(state.succeeded)
+
+
+def _prefix(pipeline: PipelineFile, arguments: Mapping[str, Any]) -> str:
+    """What the run's keys start with, which is all that its policies then allow."""
+    parameter = pipeline.parameters.get("prefix")
+    return str(arguments.get("prefix") or (parameter.default if parameter else "") or "")
 
 
 def _show_plan(

@@ -1,0 +1,191 @@
+"""What each component needs to be allowed, described once; every IAM document of the project is made of this.
+
+Steps may create only resources that carry the suite's tags, and may change, stop, delete and invoke only what carries
+them. Reading descriptions is not bound to tags: SageMaker answers a description of what does not exist with "not
+found" only to those who may describe it, and steps look before they create.
+
+Actions, resources and condition keys: the Service Authorization Reference of each service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kfp_sagemaker.aws.tags import REQUEST
+
+EVERY_COMPONENT = "every_component"
+SAGEMAKER_SERVICE = "sagemaker.amazonaws.com"
+
+_JOBS = ("train", "process", "batch_transform")
+_DELETING = ("delete_resources",)  # and delete_resources_on_exit, which does the same
+_CREATES_TAGGED = {"Null": {f"aws:RequestTag/{REQUEST}": "false"}}
+_IS_TAGGED = {"Null": {f"aws:ResourceTag/{REQUEST}": "false"}}
+_BUCKET = "arn:{partition}:s3:::{bucket}"
+_OBJECTS = "arn:{partition}:s3:::{bucket}/{key_prefix}*"
+_SAGEMAKER = "arn:{partition}:sagemaker:{region}:{account_id}:"
+_LOG_GROUPS = "arn:{partition}:logs:{region}:{account_id}:log-group:/aws/sagemaker/"
+# A listing has to be below the prefix. S3 asks for this right, too, without any prefix, before it says that an object
+# does not exist (404, and not 403).
+_BELOW_PREFIX = {"StringLikeIfExists": {"s3:prefix": ["{key_prefix}*"]}}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Something to be allowed.
+
+    Attributes:
+        components: The components that need it; ``EVERY_COMPONENT`` for all.
+        purpose: What for, in CamelCase: with the components the statement's ``Sid``.
+        actions: IAM actions.
+        resources: ARNs, with the places of :class:`kfp_sagemaker.access.documents.Place` in braces.
+        conditions: IAM conditions.
+    """
+
+    components: tuple[str, ...]
+    purpose: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...] = ("*",)
+    conditions: Mapping[str, Mapping[str, str | list[str]]] = field(default_factory=dict)
+
+    @property
+    def sid(self) -> str:
+        """Components and purpose in letters, which is all a ``Sid`` may hold."""
+        words = "_".join(self.components).split("_")
+        return "".join(word.capitalize() for word in words) + self.purpose
+
+    def is_needed_by(self, components: Iterable[str]) -> bool:
+        """Whether one of the components needs it."""
+        names = {component.removesuffix("_on_exit") for component in components}
+        return EVERY_COMPONENT in self.components or not names.isdisjoint(self.components)
+
+
+def _sagemaker(*resource_types: str) -> tuple[str, ...]:
+    return tuple(f"{_SAGEMAKER}{kind}/*" for kind in resource_types)
+
+
+def _job(component: str, kind: str, resource_type: str) -> tuple[Grant, ...]:
+    """The life of a job: created with tags, watched, stopped by its own step or by the run's exit handler."""
+    resources = _sagemaker(resource_type)
+    return (
+        Grant((component,), "Create", (f"sagemaker:Create{kind}",), resources, _CREATES_TAGGED),
+        Grant((component,), "Describe", (f"sagemaker:Describe{kind}",), resources),
+        Grant((component, *_DELETING), "Stop", (f"sagemaker:Stop{kind}",), resources, _IS_TAGGED),
+    )
+
+
+_ENDPOINTS = _sagemaker("endpoint")
+_ENDPOINTS_AND_CONFIGS = _sagemaker("endpoint", "endpoint-config")
+_SCALABLE_TARGETS = ("arn:{partition}:application-autoscaling:{region}:{account_id}:scalable-target/*",)
+
+POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
+    "data": (
+        Grant((EVERY_COMPONENT,), "ListBucket", ("s3:ListBucket",), (_BUCKET,), _BELOW_PREFIX),
+        Grant((EVERY_COMPONENT,), "ReadAndWriteObjects", ("s3:GetObject", "s3:PutObject"), (_OBJECTS,)),
+        Grant(("publish_models", *_DELETING), "DeleteObjects", ("s3:DeleteObject",), (_OBJECTS,)),
+        Grant(("split_dataset", "publish_models"), "AbortUploads", ("s3:AbortMultipartUpload",), (_OBJECTS,)),
+        Grant(
+            (EVERY_COMPONENT,),
+            "TagWhatItCreates",
+            ("sagemaker:AddTags",),
+            (f"{_SAGEMAKER}*",),
+            # Only as a part of creating: nobody can make a stranger's resource the suite's own by tagging it.
+            {"StringLike": {"sagemaker:TaggingAction": "Create*"}},
+        ),
+        # Retried steps know their own resources by the tags, and so does whatever cleans up.
+        Grant((EVERY_COMPONENT,), "ReadTags", ("sagemaker:ListTags",), (f"{_SAGEMAKER}*",)),
+    ),
+    "jobs": (
+        *_job("train", "TrainingJob", "training-job"),
+        *_job("process", "ProcessingJob", "processing-job"),
+        *_job("batch_transform", "TransformJob", "transform-job"),
+        Grant(_JOBS, "ReadLogs", ("logs:DescribeLogStreams", "logs:GetLogEvents"), (f"{_LOG_GROUPS}*",)),
+        Grant(
+            (*_JOBS, "create_model"),
+            "PassRole",
+            ("iam:PassRole",),
+            ("{execution_role_arn}",),
+            {"StringEquals": {"iam:PassedToService": SAGEMAKER_SERVICE}},
+        ),
+        Grant(
+            _DELETING,
+            "ListJobs",
+            ("sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs", "sagemaker:ListTransformJobs"),
+        ),
+    ),
+    "endpoints": (
+        Grant(("create_model",), "Create", ("sagemaker:CreateModel",), _sagemaker("model"), _CREATES_TAGGED),
+        Grant(("create_model", *_DELETING), "Describe", ("sagemaker:DescribeModel",), _sagemaker("model")),
+        Grant(_DELETING, "DeleteModels", ("sagemaker:DeleteModel",), _sagemaker("model"), _IS_TAGGED),
+        Grant(
+            ("deploy_endpoint",),
+            "Create",
+            ("sagemaker:CreateEndpointConfig", "sagemaker:CreateEndpoint"),
+            _ENDPOINTS_AND_CONFIGS,
+            _CREATES_TAGGED,
+        ),
+        Grant(
+            ("deploy_endpoint", "invoke_endpoint", "endpoint_metrics", *_DELETING),
+            "Describe",
+            ("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
+            _ENDPOINTS_AND_CONFIGS,
+        ),
+        Grant(("deploy_endpoint",), "Update", ("sagemaker:UpdateEndpoint",), _ENDPOINTS_AND_CONFIGS, _IS_TAGGED),
+        Grant(
+            ("deploy_endpoint", *_DELETING),
+            "DeleteEndpoints",
+            ("sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig"),
+            _ENDPOINTS_AND_CONFIGS,
+            _IS_TAGGED,
+        ),
+        Grant(
+            _DELETING,
+            "ListEndpointsAndModels",
+            ("sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"),
+        ),
+        Grant(("invoke_endpoint",), "Invoke", ("sagemaker:InvokeEndpoint",), _ENDPOINTS, _IS_TAGGED),
+        Grant(("endpoint_metrics",), "ReadMetrics", ("cloudwatch:GetMetricData", "cloudwatch:ListMetrics")),
+        Grant(
+            ("deploy_endpoint", *_DELETING),
+            "Scale",
+            (
+                "application-autoscaling:DeregisterScalableTarget",
+                "application-autoscaling:PutScalingPolicy",
+                "application-autoscaling:RegisterScalableTarget",
+            ),
+            _SCALABLE_TARGETS,
+        ),
+        # DescribeScalableTargets knows no resources.
+        Grant(("deploy_endpoint", *_DELETING), "DescribeScaling", ("application-autoscaling:DescribeScalableTargets",)),
+    ),
+}
+"""What steps need to be allowed; a topic becomes a managed policy, which may not be longer than 6144 characters."""
+
+EXECUTION_GRANTS: tuple[Grant, ...] = (
+    Grant((*_JOBS, "deploy_endpoint"), "ListBucket", ("s3:ListBucket",), (_BUCKET,), _BELOW_PREFIX),
+    Grant((*_JOBS, "deploy_endpoint"), "ReadObjects", ("s3:GetObject",), (_OBJECTS,)),
+    Grant(_JOBS, "WriteObjects", ("s3:PutObject",), (_OBJECTS,)),
+    Grant(
+        (*_JOBS, "deploy_endpoint"),
+        "WriteLogs",
+        ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
+        (f"{_LOG_GROUPS}*",),
+    ),
+    # PutMetricData knows no resources.
+    Grant(("train",), "WriteMetrics", ("cloudwatch:PutMetricData",)),
+    # GetAuthorizationToken knows no resources.
+    Grant((*_JOBS, "deploy_endpoint"), "LogInToRegistry", ("ecr:GetAuthorizationToken",)),
+    Grant(
+        (*_JOBS, "deploy_endpoint"),
+        "PullImages",
+        ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+        # The built-in images lie in another account of AWS's in each region.
+        ("arn:{partition}:ecr:*:*:repository/*",),
+    ),
+)
+"""What SageMaker's jobs and endpoints need to be allowed, as the execution role."""
+
+NODE_GRANTS: tuple[Grant, ...] = (
+    Grant(("worker_node",), "InvokeEndpoint", ("sagemaker:InvokeEndpoint",), _sagemaker("endpoint"), _IS_TAGGED),
+)
+"""What programs on the worker nodes need to be allowed to ask an endpoint, with the nodes' own role."""

@@ -1,0 +1,47 @@
+"""One run of the housing pipeline, which several tests look at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run of the command line, at its end.
+
+    Attributes:
+        exit_code: The command's.
+        output: What it printed.
+        folder: The run's folder.
+    """
+
+    exit_code: int
+    output: str
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def housing_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The housing pipeline run small, on an embedded AWS that checks every call against the project's policies."""
+    runs = tmp_path_factory.mktemp("runs")
+    command = [Path(sys.executable).with_name("kfp-sagemaker"), "run", "housing_mme", "--runs-dir", runs, "--auth"]
+    for parameter in ("locations=Chicago_IL,Houston_TX,Dallas_TX", "cache_experiment_models=8"):
+        command += ["-p", parameter]
+    done = subprocess.run(
+        command,
+        cwd=PIPELINES / "housing_mme",
+        env=os.environ | {"COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (folder,) = runs.iterdir()
+    return FinishedRun(done.returncode, done.stdout + done.stderr, folder)
