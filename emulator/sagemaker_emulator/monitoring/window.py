@@ -81,6 +81,10 @@ def analysis_window(
     if start_offset:
         start = scheduled + parse_offset(start_offset)
     end = scheduled + parse_offset(end_offset) if end_offset else scheduled
+    # Captured data and the container's variables have whole seconds: what was captured just now is inside.
+    start = start.replace(microsecond=0)
+    if end.microsecond:
+        end = end.replace(microsecond=0) + timedelta(seconds=1)
     if end <= start:
         raise WindowError(
             f"The analysed time ends at {end:%Y-%m-%dT%H:%M:%SZ}, before it begins at {start:%Y-%m-%dT%H:%M:%SZ}."

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.emulator.monitoring.conftest import Monitor
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 V2_PYTHON = ROOT / ".venv-sagemaker-v2" / "bin" / "python"
@@ -75,6 +77,24 @@ def test_sdk_v2(emulator: Any, bucket: str, tmp_path: Path) -> None:
     assert answer["models"] == ["first.tar.gz", "second.tar.gz"]
     assert answer["single"] == pytest.approx(EXPECTED)
     assert answer["answers"] == [pytest.approx(EXPECTED)] * 2
+
+
+def test_model_monitor_of_sdk_v2(emulator: Any, bucket: str, unique_name: str, tmp_path: Path) -> None:
+    """Baseline, one-time schedule, violations, stop, start, update and delete, as the SDK does them."""
+    endpoint = Monitor(emulator, unique_name[-20:].strip("-"))
+    endpoint.deploy_captured(CaptureOptions=[{"CaptureMode": "Input"}])
+    for _ in range(50):
+        endpoint.invoke("5,-1000")
+    script = str(HERE / "sdk_v2_monitor.py")
+    out = run(emulator, str(V2_PYTHON), "-W", "ignore", script, bucket, ROLE, endpoint.name, tmp_path=tmp_path)
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["reason"] == ""
+    assert answer["status"] == "CompletedWithViolations"
+    assert answer["item_count"] == 50
+    assert "baseline_drift_check" in answer["violations"]
+    assert answer["exit_message"].startswith("CompletedWithViolations")
+    assert answer["stopped"] == "Stopped"
+    assert answer["updated"] == "cron(0 5 ? * * *)"
 
 
 def test_sdk_v3(emulator: Any, bucket: str, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Monitor(Workbench):
         program = Path(__file__).with_name("analyzer_container.py")
         registry.register(ANALYZER_IMAGE.replace(".", r"\."), name="analyzer", process=[sys.executable, str(program)])
 
-    def deploy_captured(self, **members: Any) -> str:
+    def deploy_captured(self, *containers: dict[str, Any], **members: Any) -> str:
         """Create the endpoint; it captures all of its invocations."""
         capture = {
             "InitialSamplingPercentage": 100,
@@ -39,7 +39,9 @@ class Monitor(Workbench):
             "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"]},
             **members,
         }
-        config = self.create_config(self.variant(self.create_model(self.container())), DataCaptureConfig=capture)
+        config = self.create_config(
+            self.variant(self.create_model(*containers or (self.container(),))), DataCaptureConfig=capture
+        )
         self.sagemaker.create_endpoint(EndpointName=self.name, EndpointConfigName=config)
         assert self.wait("InService")["EndpointStatus"] == "InService"
         return self.name

@@ -36,7 +36,7 @@ def test_a_schedule_of_now_analyses_captured_data_once(monitor: Monitor) -> None
         "dataset_source": "/opt/ml/processing/input/endpoint",
         "output_path": "/opt/ml/processing/output",
         "start_time": f"{scheduled - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
-        "end_time": f"{scheduled:%Y-%m-%dT%H:%M:%SZ}",
+        "end_time": f"{scheduled + timedelta(milliseconds=999):%Y-%m-%dT%H:%M:%SZ}",
         "publish_cloudwatch_metrics": "Enabled",
         "sagemaker_endpoint_name": monitor.name,
         "sagemaker_monitoring_schedule_name": monitor.name,

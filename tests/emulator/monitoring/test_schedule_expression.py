@@ -93,3 +93,8 @@ def test_the_hours_a_window_touches() -> None:
     window = analysis_window({"DataAnalysisStartTime": "-PT90M"}, {}, None, NOON + timedelta(minutes=1))
     assert [hour.hour for hour in window.hours()] == [10, 11, 12]
     assert [hour.hour for hour in analysis_window({}, {}, None, NOON).hours()] == [11]
+
+
+def test_a_window_has_whole_seconds_and_holds_what_was_captured_just_now() -> None:
+    window = analysis_window({}, {}, None, NOON + timedelta(milliseconds=444))
+    assert (window.start, window.end) == (NOON - timedelta(hours=1), NOON + timedelta(seconds=1))
