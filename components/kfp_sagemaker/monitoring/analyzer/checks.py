@@ -168,11 +168,7 @@ def _drift(column: ColumnProfile, feature: BaselineFeature) -> Drift | None:
     baseline, config = feature.distribution, feature.config
     if baseline is None or not column.present or not baseline.total:
         return None
-    if baseline.is_numerical and column.inferred_type == "String" and (numbers := column.all_numbers()).count:
-        # Some values are no numbers, which the check of the type says; the others can be compared all the same.
-        current = Distribution.of_levels(numbers.sketch.levels())
-    else:
-        current = current_distribution(column)
+    current = current_distribution(column, baseline)
     if current.is_numerical != baseline.is_numerical:
         return None
     if current.is_numerical:
@@ -185,9 +181,14 @@ def _drift(column: ColumnProfile, feature: BaselineFeature) -> Drift | None:
     return Drift(distance, config.categorical_comparison_threshold)
 
 
-def current_distribution(column: ColumnProfile) -> Distribution:
-    """The distribution of a column that has values."""
-    if column.inferred_type == "String":
+def current_distribution(column: ColumnProfile, baseline: Distribution | None) -> Distribution:
+    """The distribution of a column that has values: of the kind of the baseline, if it has such values.
+
+    When some values of a column are no numbers, the check of the type says so; the others are compared all the same.
+    """
+    has_numbers = column.integral + column.fractional > 0
+    is_text = column.inferred_type == "String"
+    if is_text and not (has_numbers and baseline is not None and baseline.is_numerical):
         return Distribution(counts=dict(category_counts(column).most_frequent(CANDIDATES)), total=column.present)
     return Distribution.of_levels(column.all_numbers().sketch.levels())
 

@@ -22,6 +22,7 @@ C = 0.64
 # The layout of a serialized sketch, from the library's kll_sketch_impl.hpp.
 _SERIAL_VERSION, _FAMILY, _M = 1, 15, 8
 _PREAMBLE_INTS = 5
+_DEPTH_AT, _STARTS_AT = 18, 20
 
 _Sketch: Any = vars(datasketches)["kll_doubles_sketch"]  # typed nowhere
 
@@ -61,14 +62,17 @@ class QuantileSketch:
         self._sketch.merge(other._sketch)
 
     def levels(self) -> list[list[float]]:
-        """The values kept; those of ``levels()[i]`` stand for 2^i each."""
-        levels: list[list[float]] = []
-        for value, weight in self._sketch:
-            level = weight.bit_length() - 1
-            while len(levels) <= level:
-                levels.append([])
-            levels[level].append(value)
-        return levels
+        """The values kept, ascending; those of ``levels()[i]`` stand for 2^i each."""
+        # Not by iterating over the sketch: the library counts the weights wrongly when the lowest level is empty.
+        if self.count <= 1:
+            return [[float(self._sketch.get_min_value())]] if self.count else []
+        content = self.to_bytes()
+        depth = content[_DEPTH_AT]
+        starts = struct.unpack_from(f"<{depth}I", content, _STARTS_AT)
+        items = np.frombuffer(content, np.float64, offset=_STARTS_AT + 4 * depth + 16)  # after the extremes
+        ends = [start - starts[0] for start in starts[1:]] + [len(items)]
+        begins = [start - starts[0] for start in starts]
+        return [np.sort(items[begin:end]).tolist() for begin, end in zip(begins, ends, strict=True)]
 
     def to_bytes(self) -> bytes:
         """The sketch in DataSketches' own binary format."""

@@ -59,7 +59,8 @@ def _add_violations(report: HtmlReport, violations: list[Violation]) -> None:
         report.add_text("No violations", "The data meets every constraint of the baseline.")
         return
     rows = [
-        [each.feature_name, each.constraint_check_type, each.description] for each in violations[:LISTED_VIOLATIONS]
+        [each.feature_name, _lines(each.constraint_check_type), each.description]
+        for each in violations[:LISTED_VIOLATIONS]
     ]
     if len(violations) > LISTED_VIOLATIONS:
         rows.append(["…", "", f"{len(violations) - LISTED_VIOLATIONS:,} more in constraint_violations.json"])
@@ -111,8 +112,9 @@ def _feature_row(
 ) -> list[object]:
     marks = "".join(f'<div style="color:var(--bad);font-size:12px">{html.escape(check)}</div>' for check in checks)
     label = Markup(f"<strong>{html.escape(name)}</strong>{marks}")
-    distribution = current_distribution(column) if column is not None and column.present else None
-    drawing = draw_distributions(distribution, known.distribution if known is not None else None)
+    reference = known.distribution if known is not None else None
+    distribution = current_distribution(column, reference) if column is not None and column.present else None
+    drawing = draw_distributions(distribution, reference)
     row: list[object] = [label, _type(column, known), _present(column, known), drawing]
     if baseline is not None:
         row.append(draw_drift(drift) if drift is not None else Markup('<span class="empty">not compared</span>'))
@@ -123,8 +125,8 @@ def _feature_row(
 def _type(column: ColumnProfile | None, known: BaselineFeature | None) -> Markup:
     kind = column.inferred_type if column is not None else "missing"
     if known is None or known.inferred_type == kind:
-        return Markup(html.escape(kind))
-    return Markup(f'{html.escape(kind)}<div class="empty">was {html.escape(known.inferred_type)}</div>')
+        return _lines(kind)
+    return _lines(kind, f"was {known.inferred_type}")
 
 
 def _present(column: ColumnProfile | None, known: BaselineFeature | None) -> Markup:
@@ -132,9 +134,9 @@ def _present(column: ColumnProfile | None, known: BaselineFeature | None) -> Mar
         return Markup("")
     text = f"{column.completeness:.2%}".replace(".00%", "%")
     if known is None or known.completeness is None or known.completeness == column.completeness:
-        return Markup(text)
+        return _lines(text)
     was = f"{known.completeness:.2%}".replace(".00%", "%")
-    return Markup(f'{text}<div class="empty">was {was}</div>')
+    return _lines(text, f"was {was}")
 
 
 def _summary(column: ColumnProfile | None) -> Markup:
@@ -155,6 +157,11 @@ def _summary(column: ColumnProfile | None) -> Markup:
     if column.not_finite:
         lines.append(f"{column.not_finite:,} NaN or infinite, taken as missing")
     return Markup("".join(f'<div style="white-space:nowrap">{html.escape(line)}</div>' for line in lines))
+
+
+def _lines(text: str, remark: str = "") -> Markup:
+    small = f'<div class="empty">{html.escape(remark)}</div>' if remark else ""
+    return Markup(f'<div style="white-space:nowrap">{html.escape(text)}{small}</div>')
 
 
 def _data_rows(options: Options, profile: Profile) -> list[list[object]]:
