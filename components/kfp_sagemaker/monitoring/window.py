@@ -101,6 +101,11 @@ def check_place(endpoint_name: str, captured_s3_uri: str, problems: Problems) ->
         problems.add("endpoint_name", endpoint_name, "given, or captured_s3_uri")
 
 
+def place_name(endpoint_name: str, captured_s3_uri: str) -> str:
+    """The endpoint's name: given, or the last part of the place."""
+    return endpoint_name or captured_s3_uri.rstrip("/").rpartition("/")[2]
+
+
 def find_place(session: Session, endpoint_name: str, captured_s3_uri: str) -> CapturePlace:
     """Ask the endpoint where it captures, unless that is given: then the endpoint may be gone already.
 
@@ -114,9 +119,7 @@ def find_place(session: Session, endpoint_name: str, captured_s3_uri: str) -> Ca
         DataError: It captures nothing.
     """
     if captured_s3_uri:
-        return CapturePlace(
-            captured_s3_uri.rstrip("/"), endpoint_name or captured_s3_uri.rstrip("/").rpartition("/")[2]
-        )
+        return CapturePlace(captured_s3_uri.rstrip("/"), place_name(endpoint_name, captured_s3_uri))
     description = hosting.describe_endpoint(session, endpoint_name)
     if description is None:
         raise ResourceMissingError(

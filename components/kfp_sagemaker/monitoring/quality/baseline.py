@@ -68,11 +68,21 @@ def suggest(
     layout = gather(problems, lambda: DatasetFormat.parse(dataset_format))
     if not isinstance(monitoring_config, Mapping):
         problems.add("monitoring_config", monitoring_config, "an object such as {'distribution_constraints': {...}}")
-    problems.raise_if_any()
-    assert layout is not None  # noqa: S101 - for type checkers: raise_if_any() has raised
     session = open_session(region, assume_role_arn)
+    request = engines.build_job(
+        options,
+        session=session,
+        dataset_s3_uri=dataset_s3_uri,
+        is_manifest=False,
+        dataset_format=container_format(layout) if layout else {},
+        inputs=[],
+        output_s3_uri=output_s3_uri,
+        environment={},
+        problems=problems,
+    )
+    problems.raise_if_any()
     job_name = ""
-    if options.engine == STEP:
+    if options.engine == STEP and layout:
         engines.analyse_in_step(
             Options(
                 dataset_sources=[dataset_s3_uri],
@@ -86,18 +96,6 @@ def suggest(
             )
         )
     else:
-        request = engines.build_job(
-            options,
-            session=session,
-            dataset_s3_uri=dataset_s3_uri,
-            is_manifest=False,
-            dataset_format=container_format(layout),
-            inputs=[],
-            output_s3_uri=output_s3_uri,
-            environment={},
-            problems=problems,
-        )
-        problems.raise_if_any()
         job_name = engines.run_job(session, options, request, "suggest-baseline").name
     return _finish(session, output_s3_uri, monitoring_config, report, job_name)
 

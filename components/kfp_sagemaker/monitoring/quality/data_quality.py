@@ -5,7 +5,6 @@ Contract: https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-con
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from kfp_sagemaker.monitoring.quality.engines import MANAGED, STEP, EngineOption
 from kfp_sagemaker.monitoring.reports import Reports
 from kfp_sagemaker.monitoring.window import CapturePlace, Window
 
+_MANIFEST = "captured.manifest"
 _SIDES = {"Input": "endpointInput", "Output": "endpointOutput"}
 
 
@@ -120,8 +120,10 @@ def monitor(
     problems = Problems("monitor_data_quality")
     options.check(problems)
     window = query.check(options, problems)
-    problems.raise_if_any()
     session = open_session(region, assume_role_arn)
+    output = output_folder(query, window)
+    request = _build_job(session, query, options, window, output, problems)
+    problems.raise_if_any()
     place = windows.find_place(session, query.endpoint_name, query.captured_s3_uri)
     files = [item.uri for item in windows.list_files(session, place, window, query.variant_name)]
     if not files:
@@ -130,7 +132,6 @@ def monitor(
             "traffic? SageMaker writes it some minutes late"
         )
     print(f"{place.uri}: {len(files):,} files with captures from {window}", flush=True)
-    output = output_folder(query, place, window)
     drift: Mapping[str, float] = {}
     if options.engine == STEP:
         result = engines.analyse_in_step(
@@ -138,15 +139,19 @@ def monitor(
         )
         exit_message, job_name, drift = result.exit_message, "", result.drift
     else:
-        exit_message, job_name = _in_job(session, query, options, place, window, files, output)
+        listed = engines.manifest(files, place.uri + "/")
+        s3.write_text(session, s3.join_uri(output, _MANIFEST), listed, content_type="application/json")
+        outcome = engines.run_job(session, options, request, "monitor-data-quality")
+        exit_message, job_name = str(outcome.description.get("ExitMessage", "")), outcome.name
     found = reports.list_reports(session, output)
     return _finish(session, place, window, found, report, log_metric, drift, exit_message, job_name)
 
 
-def output_folder(query: Query, place: CapturePlace, window: Window) -> str:
+def output_folder(query: Query, window: Window) -> str:
     """Where the reports of this window go: a folder of its own, so that a recurring run keeps each."""
-    target = re.sub(r"\.tar\.gz$", "", query.target_model)
-    return s3.join_uri(query.output_s3_uri, place.endpoint_name, target, window.end.strftime("%Y/%m/%d/%H-%M-%S"))
+    endpoint = windows.place_name(query.endpoint_name, query.captured_s3_uri)
+    target = query.target_model.removesuffix(".tar.gz")
+    return s3.join_uri(query.output_s3_uri, endpoint, target, window.end.strftime("%Y/%m/%d/%H-%M-%S"))
 
 
 def _step_options(
@@ -180,29 +185,21 @@ def _step_options(
     )
 
 
-def _in_job(
-    session: Session,
-    query: Query,
-    options: EngineOptions,
-    place: CapturePlace,
-    window: Window,
-    files: Sequence[str],
-    output: str,
-) -> tuple[str, str]:
-    """Analyse in a processing job; returns its exit message and name."""
-    problems = Problems("monitor_data_quality")
-    manifest_uri = s3.join_uri(output, "captured.manifest")
+def _build_job(
+    session: Session, query: Query, options: EngineOptions, window: Window, output: str, problems: Problems
+) -> dict[str, Any]:
+    """The request of the processing job; what is wrong with it is recorded."""
     environment = {
-        "sagemaker_endpoint_name": place.endpoint_name,
+        "sagemaker_endpoint_name": windows.place_name(query.endpoint_name, query.captured_s3_uri),
         "start_time": windows.iso(window.start),
         "end_time": windows.iso(window.end),
         "categorical_drift_method": query.categorical_drift_method,
         "target_model": query.target_model,
     }
-    request = engines.build_job(
+    return engines.build_job(
         options,
         session=session,
-        dataset_s3_uri=manifest_uri,
+        dataset_s3_uri=s3.join_uri(output, _MANIFEST),
         is_manifest=True,
         dataset_format=container_format(query.layout),
         inputs=[
@@ -213,10 +210,6 @@ def _in_job(
         environment={name: value for name, value in environment.items() if value},
         problems=problems,
     )
-    problems.raise_if_any()
-    s3.write_text(session, manifest_uri, engines.manifest(files, place.uri + "/"), content_type="application/json")
-    outcome = engines.run_job(session, options, request, "monitor-data-quality")
-    return str(outcome.description.get("ExitMessage", "")), outcome.name
 
 
 def _finish(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_sagemaker.aws import engine
 from kfp_sagemaker.aws.errors import ConfigurationError
 from kfp_sagemaker.aws.image_uris import image_uri as look_up_image
-from kfp_sagemaker.aws.job_arguments import check_job_arguments, check_vpc, gather
+from kfp_sagemaker.aws.job_arguments import check_job_arguments, gather
 from kfp_sagemaker.aws.kinds import PROCESSING_JOB
 from kfp_sagemaker.aws.session import Session
 from kfp_sagemaker.aws.validation import Problems
@@ -31,6 +31,8 @@ ENGINES = (STEP, IMAGE, MANAGED)
 _BASE = "/opt/ml/processing"
 _DATASET_PATH = f"{_BASE}/input/dataset"
 _OUTPUT_PATH = f"{_BASE}/output"
+# Stands for what is not given, so that everything else is checked all the same.
+_NO_ROLE = "arn:aws:iam::000000000000:role/none"
 _RESERVED = frozenset({"dataset_source", "dataset_format", "output_path"})
 
 
@@ -68,12 +70,13 @@ class EngineOptions:
             for argument in ("image_uri", "environment", "job_name"):
                 if getattr(self, argument):
                     problems.add(argument, getattr(self, argument), "left out, because engine 'step' starts no job")
-            return
-        problems.required("role_arn", self.role_arn)
+        else:
+            problems.required("role_arn", self.role_arn)
         if self.engine == IMAGE and not self.image_uri:
             problems.add("image_uri", "", "given for engine 'image': our analyzer's image in a registry of yours (ECR)")
         if self.engine == MANAGED and self.image_uri:
             problems.add("image_uri", self.image_uri, "left out for engine 'managed', whose image is AWS's own")
+        problems.role_arn("role_arn", self.role_arn)
         for name in sorted(_RESERVED & set(self.environment if isinstance(self.environment, Mapping) else ())):
             problems.add(f"environment.{name}", self.environment[name], "left out; this component sets it")
         check_job_arguments(
@@ -83,7 +86,6 @@ class EngineOptions:
             timeout_seconds=self.timeout_seconds,
             tags=self.tags,
         )
-        check_vpc(problems, self.subnets, self.security_group_ids)
 
 
 def analyse_in_step(options: Options) -> Result:
@@ -129,7 +131,7 @@ def build_job(
     environment: Mapping[str, str],
     problems: Problems,
 ) -> dict[str, Any]:
-    """The processing job's request; what is wrong with it is recorded.
+    """The processing job's request; what is wrong with it is recorded, also where engine step will not need it.
 
     Args:
         options: The engine's arguments.
@@ -161,8 +163,8 @@ def build_job(
         **{item.variable: f"{_BASE}/{item.name}/{item.s3_uri.rpartition('/')[2]}" for item in given},
     }
     job = ProcessingJob(
-        role_arn=options.role_arn,
-        image_uri=image or "unknown",
+        role_arn=options.role_arn if options.engine != STEP and not problems.found else _NO_ROLE,
+        image_uri=image or "none",
         inputs=[
             {
                 "name": "dataset",
@@ -174,11 +176,13 @@ def build_job(
             *({"name": item.name, "s3_uri": item.s3_uri, "local_path": f"{_BASE}/{item.name}"} for item in given),
         ],
         outputs=[{"name": "reports", "s3_uri": output_s3_uri, "local_path": _OUTPUT_PATH}],
-        environment={**variables, **options.environment} if isinstance(options.environment, Mapping) else {},
+        environment={**variables, **options.environment} if isinstance(options.environment, Mapping) else "",
         **{name: getattr(options, name) for name in _JOB_MEMBERS},
     )
     service_model = session.client("sagemaker").meta.service_model
     built = gather(problems, lambda: build_request(job, region=session.region, service_model=service_model))
+    # The URIs are arguments of the component, and were named as such.
+    problems.found = [problem for problem in problems.found if not problem.startswith(("inputs[", "outputs["))]
     return built or {}
 
 
