@@ -138,7 +138,7 @@ class InternalAws:
             try:
                 ask()
             except ClientError as error:  # that there is no such repository is so for every image
-                if error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException"):
+                if error.response.get("Error", {}).get("Code") in ("AccessDenied", "AccessDeniedException"):
                     raise PermissionError(f"{role_arn} cannot pull {image_uri}: {error}") from error
 
     def check_service_role(self, ctx: Context, role_arn: str) -> None:

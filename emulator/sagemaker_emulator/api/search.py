@@ -16,6 +16,7 @@ from sagemaker_emulator.api import common
 from sagemaker_emulator.api.trial_components import trial_components
 from sagemaker_emulator.errors import ValidationException
 from sagemaker_emulator.hosting.deployment_record import describe_endpoint
+from sagemaker_emulator.jobs import tuning_record
 from sagemaker_emulator.operations import Context, operation
 
 Document = dict[str, Any]
@@ -36,6 +37,14 @@ _SEARCHABLE = {
         lambda ctx: ctx.app.store.list("training-job", ctx.region),
         lambda document: {"TrainingJob": document},
         "TrainingJobName",
+    ),
+    "HyperParameterTuningJob": _Searchable(
+        lambda ctx: [
+            {**job, **tuning_record.progress(ctx.app, ctx.region, job)}
+            for job in ctx.app.store.list(tuning_record.KIND, ctx.region)
+        ],
+        lambda document: {"HyperParameterTuningJob": document},
+        "HyperParameterTuningJobName",
     ),
     "ExperimentTrialComponent": _Searchable(
         trial_components, lambda document: {"TrialComponent": document}, "TrialComponentName"

@@ -46,6 +46,7 @@ class Search(Protocol):
 
     def is_hopeless(self, trial: Trial) -> bool:
         """Whether to end a running trial, whose history has just grown."""
+        ...
 
     def finish(self, trial: Trial, value: float | None) -> None:
         """Take in how a trial ended; None when it brought no value of the objective."""

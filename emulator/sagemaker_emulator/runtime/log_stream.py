@@ -137,5 +137,5 @@ class LogStream:
 
 
 def _is_denied(error: Exception) -> bool:
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
     return isinstance(error, PermissionError) or code == "AccessDeniedException"

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.jobs import test_processing_jobs, test_training_jobs, test_transform_jobs
+from tests.emulator.jobs import (
+    test_processing_jobs,
+    test_training_jobs,
+    test_transform_jobs,
+    test_tuning_jobs,
+)
 from tests.emulator.jobs.conftest import Lab
 
 
@@ -83,3 +88,17 @@ def test_jobs_are_listed_by_training_plan(lab: Lab) -> None:
     for arn, names in ((plan, [lab.name]), (f"{plan}-b", [])):
         answer = lab.sagemaker.list_training_jobs(NameContains=lab.name, TrainingPlanArnEquals=arn)
         assert [summary["TrainingJobName"] for summary in answer["TrainingJobSummaries"]] == names
+
+
+def test_tuning_jobs_are_found_with_their_progress(lab: Lab) -> None:
+    name = test_tuning_jobs.create(
+        lab,
+        HyperParameterTuningJobConfig=test_tuning_jobs.config(jobs=2),
+        TrainingJobDefinition=test_tuning_jobs.definition(lab),
+        Tags=[{"Key": "test", "Value": lab.name}],
+    )
+    best = test_tuning_jobs.ended(lab, name)["BestTrainingJob"]
+    (found,) = search(lab, "HyperParameterTuningJob", ("Tags.test", "Equals", lab.name))
+    tuning = found["HyperParameterTuningJob"]
+    assert (tuning["HyperParameterTuningJobName"], tuning["TrainingJobStatusCounters"]["Completed"]) == (name, 2)
+    assert tuning["BestTrainingJob"]["TrainingJobName"] == best["TrainingJobName"]
