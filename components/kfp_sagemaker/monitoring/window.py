@@ -19,6 +19,7 @@ from kfp_sagemaker.aws.validation import Problems
 from kfp_sagemaker.endpoints import hosting
 
 _HOUR = timedelta(hours=1)
+_FILE_TIME = timedelta(minutes=10)
 _PLACE = re.compile(r"(?P<variant>[^/]+)/(?P<hour>\d{4}/\d\d/\d\d/\d\d)/[^/]+$")
 _MAX_DAYS = 366
 
@@ -144,7 +145,8 @@ def list_files(session: Session, place: CapturePlace, window: Window, variant_na
         window: The window.
         variant_name: A variant; empty for all.
     """
-    first = window.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    # A file lies in the hour of its first invocation, and takes more of them for some minutes.
+    first = (window.start.astimezone(UTC) - _FILE_TIME).replace(minute=0, second=0, microsecond=0)
     # An invocation is filed under the hour in which it was answered, which may be the one after.
     last = (window.end - timedelta(microseconds=1)).astimezone(UTC).replace(minute=0, second=0, microsecond=0) + _HOUR
     for variant in [variant_name] if variant_name else _variants(session, place):
