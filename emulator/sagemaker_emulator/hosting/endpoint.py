@@ -17,7 +17,7 @@ from sagemaker_emulator.hosting.variant import Variant
 logger = logging.getLogger(__name__)
 
 AfterInvocation = Callable[[EndpointAddress, Invocation, Answer], None]
-"""Sees every answered invocation; must not block. What data capture hooks into."""
+"""Sees every answered invocation, those of shadow variants too; must not block. What data capture hooks into."""
 
 
 class LiveEndpoint:
@@ -65,6 +65,9 @@ class LiveEndpoint:
             variant = fleet.choose(self._chooser)
         if fleet.shadows:
             self._copy_to_shadows(fleet, variant, invocation, request_id)
+        return await self._invoke(variant, invocation, request_id)
+
+    async def _invoke(self, variant: Variant, invocation: Invocation, request_id: str) -> Answer:
         answer = await variant.invoke(invocation, request_id)
         for look in self.after_invocation:
             look(self.address, invocation, answer)
@@ -117,6 +120,6 @@ class LiveEndpoint:
 
     async def _invoke_shadow(self, shadow: Variant, invocation: Invocation, request_id: str) -> None:
         try:
-            await shadow.invoke(invocation, request_id)
+            await self._invoke(shadow, invocation, request_id)
         except ApiError as error:
             logger.info("Shadow variant %s of %s: %s", shadow.name, self.address.name, error.message)

@@ -142,6 +142,22 @@ def test_a_pipeline_is_captured_at_its_ends(bench: Workbench) -> None:
     assert json.loads(answer)["name"] == "last"
 
 
+def test_shadow_variants_are_captured_under_their_own_names(bench: Workbench) -> None:
+    model = bench.create_model(bench.container())
+    config = bench.create_config(
+        bench.variant(model),
+        ShadowProductionVariants=[bench.variant(model, "Shadow")],
+        DataCaptureConfig=capture_config(bench),
+    )
+    bench.sagemaker.create_endpoint(EndpointName=bench.name, EndpointConfigName=config)
+    bench.wait("InService")
+    bench.invoke("1,2")
+    bench.metric("Invocations", sample_count=1, variant="Shadow")
+    bench.sagemaker.delete_endpoint(EndpointName=bench.name)
+    wait_for_events(bench, 2)
+    assert {KEY.fullmatch(key)["variant"] for key in files(bench)} == {"AllTraffic", "Shadow"}  # type: ignore[index]
+
+
 def test_a_failed_invocation_is_not_captured(bench: Workbench) -> None:
     deploy(bench)
     with pytest.raises(bench.runtime.exceptions.ModelError):

@@ -97,10 +97,11 @@ class Monitor(Workbench):
 
     def settled(self, name: str = "") -> dict[str, Any]:
         """Return a schedule's description once it is not ``Pending``."""
-        return self.until(
+        schedule: dict[str, Any] = self.until(
             lambda: self.sagemaker.describe_monitoring_schedule(MonitoringScheduleName=name or self.name),
-            lambda schedule: schedule["MonitoringScheduleStatus"] != "Pending",
+            lambda seen: seen["MonitoringScheduleStatus"] != "Pending",
         )
+        return schedule
 
     def executions(self, count: int = 1, *statuses: str, name: str = "") -> list[dict[str, Any]]:
         """Return a schedule's executions, the earliest first, once there are that many in one of the statuses."""

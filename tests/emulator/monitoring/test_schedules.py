@@ -107,7 +107,7 @@ def test_schedules_go_on_after_a_kill(open_monitor: Callable[..., Monitor], tmp_
 def test_schedules_are_listed_and_deleted_and_their_executions_stay(monitor: Monitor) -> None:
     monitor.deploy_captured()
     definition = monitor.definition(monitor.name)
-    by_name = {"MonitoringJobDefinitionName": definition, "MonitoringType": "DataQuality"}
+    by_name: dict[str, Any] = {"MonitoringJobDefinitionName": definition, "MonitoringType": "DataQuality"}
     name = monitor.schedule(**by_name)
     other = monitor.schedule(HOURLY, name=f"{monitor.name}-x")
     listed = monitor.sagemaker.list_monitoring_schedules(
@@ -133,7 +133,7 @@ def test_schedules_are_listed_and_deleted_and_their_executions_stay(monitor: Mon
 
 def test_a_job_definition_is_answered_as_it_was_given(monitor: Monitor) -> None:
     monitor.deploy_captured()
-    given = {
+    given: dict[str, Any] = {
         "DataQualityAppSpecification": {"ImageUri": "x", "Environment": {"KEY": "value"}},
         "StoppingCondition": {"MaxRuntimeInSeconds": 600},
     }
