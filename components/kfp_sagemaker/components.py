@@ -9,7 +9,7 @@
 For authors of pipelines only. A step never imports this module: in a step's pod `kfp.dsl` has no `component`.
 """
 
-from kfp_sagemaker.data.component import split_dataset, upload_source
+from kfp_sagemaker.data.component import split_dataset, upload_source, verify_bucket_access
 from kfp_sagemaker.endpoints.component import (
     delete_resources,
     delete_resources_on_exit,
@@ -31,6 +31,7 @@ from kfp_sagemaker.monitoring.traffic.component import list_captured_data, send_
 from kfp_sagemaker.processing.component import process
 from kfp_sagemaker.training.component import train
 from kfp_sagemaker.transform.component import batch_transform
+from kfp_sagemaker.tuning.component import tune
 
 __all__ = [
     "batch_transform",
@@ -54,6 +55,8 @@ __all__ = [
     "stop_monitoring_schedule",
     "suggest_baseline",
     "train",
+    "tune",
     "upload_source",
+    "verify_bucket_access",
     "wait_for_monitoring_execution",
 ]

@@ -28,6 +28,7 @@ CACHEABLE = {
     "split_dataset",
     "suggest_baseline",
     "train",
+    "tune",
     "upload_source",
 }
 # What needs polars and datasketches in its step.

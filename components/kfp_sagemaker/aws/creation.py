@@ -44,10 +44,11 @@ def create_or_adopt(
     """
     run = run_context.current()
     fingerprint = names.request_hash(request)
-    first_name = name or names.resource_name(name_prefix, request, run)
+    longest = handle.kind.max_name_length
+    first_name = name or names.resource_name(name_prefix, request, run, longest)
     full_request = {**request, "Tags": run_tags(run, tags, request_hash=fingerprint)}
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        handle.name = names.attempt_name(first_name, attempt)
+        handle.name = names.attempt_name(first_name, attempt, longest)
         if _create(handle, full_request):
             sink(f"{handle}: created")
             return

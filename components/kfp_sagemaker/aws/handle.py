@@ -80,8 +80,9 @@ class ResourceHandle:
         return str(look_up(description, self.kind.detail_path) or "") if self.kind.detail_path else ""
 
     def state(self, description: Mapping[str, Any]) -> str:
-        """Both statuses in words, such as ``InProgress (Downloading)``."""
-        status, detail = self.status(description), self.detail(description)
+        """Both statuses in words, such as ``InProgress (Downloading)``, or the status and how far it is."""
+        status = self.status(description)
+        detail = self.kind.progress(description) or self.detail(description)
         return f"{status} ({detail})" if detail and detail != status else status or "unknown"
 
     @property

@@ -16,10 +16,16 @@ _MAX_OBJECT_TAGS = 10
 
 
 def check_job_arguments(
-    problems: Problems, *, job_name: str, job_name_prefix: str, timeout_seconds: float, tags: Mapping[str, Any]
+    problems: Problems,
+    *,
+    job_name: str,
+    job_name_prefix: str,
+    timeout_seconds: float,
+    tags: Mapping[str, Any],
+    max_name_length: int = 63,
 ) -> None:
     """Check the arguments every job component has."""
-    problems.name("job_name", job_name)
+    problems.name("job_name", job_name, max_name_length)
     problems.name("job_name_prefix", job_name_prefix)
     if job_name and job_name_prefix:
         problems.add("job_name_prefix", job_name_prefix, "left out; job_name is the whole name")

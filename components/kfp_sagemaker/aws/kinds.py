@@ -38,6 +38,8 @@ class ResourceKind:
         streams_logs: Whether its log is worth showing while all is well; after a failure it always is.
         numbers_attempts: Whether a failed one's name is spent for good, so that a further attempt takes a suffix.
         service: botocore's name of the service.
+        max_name_length: The longest name AWS takes.
+        progress: How far a running one is, for progress lines; empty when a description does not tell.
     """
 
     label: str
@@ -63,6 +65,8 @@ class ResourceKind:
     streams_logs: bool = True
     numbers_attempts: bool = True
     service: str = "sagemaker"
+    max_name_length: int = 63
+    progress: Callable[[Mapping[str, Any]], str] = lambda description: ""
 
     @property
     def ended(self) -> frozenset[str]:
@@ -84,6 +88,22 @@ def _training_instances(description: Mapping[str, Any]) -> int:
     resources = description.get("ResourceConfig") or {}
     groups = resources.get("InstanceGroups") or []
     return sum(group["InstanceCount"] for group in groups) if groups else resources.get("InstanceCount", 1)
+
+
+def _tuning_progress(description: Mapping[str, Any]) -> str:
+    """How many training jobs a tuning job has in which state, and its best objective so far."""
+    counters = description.get("TrainingJobStatusCounters") or {}
+    named = {
+        "running": counters.get("InProgress", 0),
+        "completed": counters.get("Completed", 0),
+        "stopped": counters.get("Stopped", 0),
+        "failed": counters.get("RetryableError", 0) + counters.get("NonRetryableError", 0),
+    }
+    parts = [f"{count} {word}" for word, count in named.items() if count]
+    best = look_up(description, "BestTrainingJob.FinalHyperParameterTuningJobObjectiveMetric")
+    if best:
+        parts.append(f"best {best['MetricName']} {best['Value']:g}")
+    return ", ".join(parts)
 
 
 # Statuses: the SageMaker API reference, DescribeTrainingJob, DescribeTransformJob and DescribeProcessingJob.
@@ -113,6 +133,30 @@ TRAINING_JOB = ResourceKind(
     console_path="/sagemaker/home?region={region}#/jobs/{name}",
     instance_count=_training_instances,
     waits_before_logs=frozenset({"Starting", "Pending", "LaunchingMLInstances", "PreparingTrainingStack"}),
+)
+
+# Statuses: the SageMaker API reference, DescribeHyperParameterTuningJob. Its log is that of its training jobs.
+TUNING_JOB = ResourceKind(
+    label="tuning job",
+    create_operation="create_hyper_parameter_tuning_job",
+    describe_operation="describe_hyper_parameter_tuning_job",
+    stop_operation="stop_hyper_parameter_tuning_job",
+    list_operation="list_hyper_parameter_tuning_jobs",
+    name_parameter="HyperParameterTuningJobName",
+    arn_path="HyperParameterTuningJobArn",
+    status_path="HyperParameterTuningJobStatus",
+    running=_RUNNING,
+    succeeded=_SUCCEEDED,
+    failed=_FAILED | {"Deleting", "DeleteFailed"},
+    stopped=_STOPPED,
+    stopping=_STOPPING,
+    log_group="/aws/sagemaker/TrainingJobs",
+    log_stream_prefix="{name}-",
+    console_path="/sagemaker/home?region={region}#/hyper-tuning-jobs/{name}",
+    instance_count=lambda description: look_up(description, "TrainingJobStatusCounters.InProgress") or 1,
+    streams_logs=False,
+    max_name_length=32,
+    progress=_tuning_progress,
 )
 
 TRANSFORM_JOB = ResourceKind(
@@ -250,4 +294,4 @@ DATA_QUALITY_JOB_DEFINITION = ResourceKind(
 )
 
 # The kinds that are created and have a status.
-KINDS = (TRAINING_JOB, TRANSFORM_JOB, PROCESSING_JOB, ENDPOINT, MONITORING_SCHEDULE)
+KINDS = (TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB, PROCESSING_JOB, ENDPOINT, MONITORING_SCHEDULE)
