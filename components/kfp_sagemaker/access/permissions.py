@@ -17,7 +17,7 @@ from kfp_sagemaker.aws.tags import REQUEST
 EVERY_COMPONENT = "every_component"
 SAGEMAKER_SERVICE = "sagemaker.amazonaws.com"
 
-_JOBS = ("train", "process", "batch_transform")
+_JOBS = ("train", "tune", "process", "batch_transform")
 _DELETING = ("delete_resources",)  # and delete_resources_on_exit, which does the same
 _CREATES_TAGGED = {"Null": {f"aws:RequestTag/{REQUEST}": "false"}}
 _IS_TAGGED = {"Null": {f"aws:ResourceTag/{REQUEST}": "false"}}
@@ -97,6 +97,14 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
     ),
     "jobs": (
         *_job("train", "TrainingJob", "training-job"),
+        *_job("tune", "HyperParameterTuningJob", "hyper-parameter-tuning-job"),
+        Grant(
+            ("tune",),
+            "ListTrials",
+            ("sagemaker:ListTrainingJobsForHyperParameterTuningJob",),
+            _sagemaker("hyper-parameter-tuning-job"),
+        ),
+        Grant(("tune",), "DescribeTheBestTrial", ("sagemaker:DescribeTrainingJob",), _sagemaker("training-job")),
         *_job("process", "ProcessingJob", "processing-job"),
         *_job("batch_transform", "TransformJob", "transform-job"),
         Grant(_JOBS, "ReadLogs", ("logs:DescribeLogStreams", "logs:GetLogEvents"), (f"{_LOG_GROUPS}*",)),
@@ -110,7 +118,12 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
         Grant(
             _DELETING,
             "ListJobs",
-            ("sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs", "sagemaker:ListTransformJobs"),
+            (
+                "sagemaker:ListTrainingJobs",
+                "sagemaker:ListHyperParameterTuningJobs",
+                "sagemaker:ListProcessingJobs",
+                "sagemaker:ListTransformJobs",
+            ),
         ),
     ),
     "endpoints": (
@@ -172,7 +185,7 @@ EXECUTION_GRANTS: tuple[Grant, ...] = (
         (f"{_LOG_GROUPS}*",),
     ),
     # PutMetricData knows no resources.
-    Grant(("train",), "WriteMetrics", ("cloudwatch:PutMetricData",)),
+    Grant(("train", "tune"), "WriteMetrics", ("cloudwatch:PutMetricData",)),
     # GetAuthorizationToken knows no resources.
     Grant((*_JOBS, "deploy_endpoint"), "LogInToRegistry", ("ecr:GetAuthorizationToken",)),
     Grant(

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from kfp_sagemaker._version import __version__
 from kfp_sagemaker.aws.errors import ConfigurationError, KfpSagemakerError
+from kfp_sagemaker.cli.credentials import credentials_group
 
 if TYPE_CHECKING:
     from kfp_sagemaker.cli.pipeline_file import PipelineFile
@@ -254,6 +255,9 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+main.add_command(credentials_group)
 
 
 if __name__ == "__main__":
