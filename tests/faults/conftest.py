@@ -26,7 +26,7 @@ from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
 from sagemaker_emulator.runtime.processes import OWNER_VARIABLE
 from tests.suite.conftest import Account
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 _POLL_SECONDS = 0.02
 _ECHO_PROGRAM = Path(__file__).parents[1] / "emulator" / "hosting" / "echo_container.py"
 
