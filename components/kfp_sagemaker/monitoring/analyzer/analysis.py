@@ -91,11 +91,12 @@ def _report(
         document = {"violations": [asdict(violation) for violation in violations]}
         files[VIOLATIONS_FILE] = json.dumps(document, ensure_ascii=False, indent=2)
     written = _write(files, options.output_path, session)
-    metrics = cloudwatch.feature_metrics(profile, drifts, baseline)
-    if options.cloudwatch_metrics_file:
-        cloudwatch.write_file(metrics, options)
-    if options.publish_cloudwatch_metrics:
-        cloudwatch.publish(metrics, options, session())
+    if options.cloudwatch_metrics_file or options.publish_cloudwatch_metrics:
+        metrics = cloudwatch.feature_metrics(profile, drifts, baseline)
+        if options.cloudwatch_metrics_file:
+            cloudwatch.write_file(metrics, options)
+        if options.publish_cloudwatch_metrics:
+            cloudwatch.publish(metrics, options, session())
     if options.post_processor:
         run_postprocessor(read_text(options.post_processor, session), options.post_processor)
     options.log(f"{profile.rows} rows, {len(profile.columns)} columns")

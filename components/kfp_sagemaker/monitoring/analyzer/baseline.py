@@ -163,13 +163,13 @@ def _feature(
 
 def _distribution(feature: dict[str, Any], name: str) -> Distribution | None:
     try:
-        if numerical := feature.get("numerical_statistics"):
+        if (numerical := feature.get("numerical_statistics")) is not None:
             kll = numerical["distribution"]["kll"]
             data = (kll.get("sketch") or {}).get("data") or []
             if data:
                 return Distribution.of_levels(data)
             return Distribution.of_buckets(kll["buckets"])
-        if text := feature.get("string_statistics"):
+        if (text := feature.get("string_statistics")) is not None:
             buckets = text["distribution"]["categorical"]["buckets"]
             counts = {str(bucket["value"]): int(bucket["count"]) for bucket in buckets}
             total = int(text["common"]["num_present"])

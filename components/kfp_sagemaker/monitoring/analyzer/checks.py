@@ -132,7 +132,8 @@ def _data_type(column: ColumnProfile, feature: BaselineFeature) -> Iterator[Viol
     if share < threshold:
         text = (
             f"Data type match requirement is not met. Expected data type: {feature.inferred_type}, "
-            f"Expected match: {_percent(threshold)}. Observed: Only {_percent(share)} of data is {feature.inferred_type}."
+            f"Expected match: {_percent(threshold)}. "
+            f"Observed: Only {_percent(share)} of data is {feature.inferred_type}."
         )
         yield Violation(feature.name, DATA_TYPE_CHECK, text)
 
@@ -176,7 +177,9 @@ def _drift(column: ColumnProfile, feature: BaselineFeature) -> Drift | None:
         return Drift(distance, config.comparison_threshold)
     if config.categorical_drift_method == "ChiSquared":
         p_value = chi_squared_p_value(current, baseline)
-        return None if math.isnan(p_value) else Drift(p_value, config.categorical_comparison_threshold, is_p_value=True)
+        if math.isnan(p_value):
+            return None
+        return Drift(p_value, config.categorical_comparison_threshold, is_p_value=True)
     distance = categorical_distance(current, baseline, is_robust=config.is_robust)
     return Drift(distance, config.categorical_comparison_threshold)
 

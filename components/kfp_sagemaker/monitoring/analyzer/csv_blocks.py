@@ -12,6 +12,7 @@ import polars as pl
 
 from kfp_sagemaker.aws.errors import DataError
 from kfp_sagemaker.monitoring.analyzer.blocks import Block, line_breaks, separators
+from kfp_sagemaker.monitoring.analyzer.literals import FRACTIONAL
 
 _INFERENCE_BYTES = 1 << 20
 
@@ -60,6 +61,7 @@ class CsvParser:
         self.names = list(names)
         self.expected_types = expected_types
         self._schema: dict[str, Any] | None = None
+        self._fractions: set[str] = set()
 
     def parse(self, block: Block, lines: Sequence[int] | None = None) -> pl.DataFrame:
         """The rows of a block.
@@ -82,6 +84,7 @@ class CsvParser:
             frame = self._parse_as_text(Block(block.file, content, block.first_line), schema)
         if self._schema is None:
             self._schema = schema
+        frame = self._with_whole_numbers(frame, content, schema)
         if b'""' in content:  # a quoted empty value is as missing as an unquoted one
             frame = frame.with_columns(pl.col(pl.String).replace("", None))
         return frame
@@ -128,6 +131,25 @@ class CsvParser:
         self._schema = widened
         return pl.DataFrame(columns)
 
+    def _with_whole_numbers(self, frame: pl.DataFrame, content: bytes, schema: dict[str, Any]) -> pl.DataFrame:
+        """Take columns of floats for what is written: 1, 2 and NaN are whole numbers, 1.0 and 2.0 are not.
+
+        A column is looked at until a fraction was found in it, and only when all its values are whole.
+        """
+        doubtful = [
+            column.name
+            for column in frame
+            if column.dtype == pl.Float64 and column.name not in self._fractions and _is_whole(column)
+        ]
+        if doubtful:
+            everything = pl.read_csv(content, has_header=False, schema=dict.fromkeys(schema, pl.String))
+            written = everything.select(pl.col(doubtful).str.strip_chars())
+            whole = [column.name for column in written if not column.str.contains(FRACTIONAL).any()]
+            self._fractions |= set(doubtful) - set(whole)
+            frame = frame.with_columns(everything.select(whole))
+        self._fractions |= {column.name for column in frame if column.dtype == pl.Float64}
+        return frame
+
     def _check_fields(self, block: Block, lines: Sequence[int] | None) -> bytes:
         """The content without blank lines, once every line is known to have one field a column."""
         content, width = block.content, len(self.names)
@@ -172,6 +194,14 @@ class CsvParser:
         """
         marks = values[(values == ord(",")) | (values == ord("\n"))]
         return len(marks) == rows * width and bool((marks[width - 1 :: width] == ord("\n")).all())
+
+
+def _is_whole(column: pl.Series) -> bool:
+    values = column.head(1_000).to_numpy()
+    if np.any(values != np.floor(values), where=np.isfinite(values)):
+        return False
+    values = column.to_numpy()
+    return not np.any(values != np.floor(values), where=np.isfinite(values))
 
 
 def _fields(head: Block) -> list[str]:

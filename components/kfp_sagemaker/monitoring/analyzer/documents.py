@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -116,9 +117,11 @@ def _buckets(numbers: Numbers, levels: list[list[float]]) -> list[dict[str, floa
     """Ten of equal width, each without its upper bound, the last with it."""
     values = np.concatenate([np.array(level, np.float64) for level in levels])
     weights = np.concatenate([np.full(len(level), 1 << at, np.int64) for at, level in enumerate(levels)])
-    # Halved, so that the width of the whole range of floats is a float too.
-    half = numbers.maximum / 2 - numbers.minimum / 2
-    bounds = [numbers.minimum + half / BUCKETS * 2 * at for at in range(BUCKETS)] + [numbers.maximum]
+    low, high = numbers.minimum, numbers.maximum
+    if math.isfinite((high - low) * BUCKETS):
+        bounds = [low + (high - low) * at / BUCKETS for at in range(BUCKETS)] + [high]
+    else:  # the width is no float
+        bounds = [low * (1 - at / BUCKETS) + high * (at / BUCKETS) for at in range(BUCKETS)] + [high]
     order = np.argsort(values, kind="stable")
     below = np.concatenate(([0], np.cumsum(weights[order])))
     ranks = below[np.searchsorted(values[order], bounds[1:-1], side="left")]

@@ -26,6 +26,7 @@ def draw_distributions(current: Distribution | None, baseline: Distribution | No
     known = [each for each in (current, baseline) if each is not None and each.total]
     if not known:
         return Markup('<span class="empty">no values</span>')
+    current, baseline = (each if each in known else None for each in (current, baseline))
     numerical = [each for each in known if each.is_numerical]
     if not numerical:
         return _draw_categories(current, baseline)

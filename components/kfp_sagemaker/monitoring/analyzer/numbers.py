@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,12 +37,13 @@ class Numbers:
         if not len(values):
             return cls()
         values.sort()
-        mean = float(values.mean())
-        if not math.isfinite(mean):  # the sum left the range of floats
-            mean = float((values / len(values)).sum())
-        differences = values - mean
-        # Not a dot product: for short vectors the threads that BLAS starts cost twenty times what they save.
-        squares = float(np.square(differences, out=differences).sum())
+        with np.errstate(over="ignore"):
+            mean = float(values.mean())
+            if not math.isfinite(mean):  # the sum left the range of floats
+                mean = float((values / len(values)).sum())
+            differences = values - mean
+            # Not a dot product: for short vectors the threads that BLAS starts cost twenty times what they save.
+            squares = float(np.square(differences, out=differences).sum())
         summary = cls(len(values), mean, squares, float(values[0]), float(values[-1]))
         summary.sketch.add_sorted(values, random)
         return summary
@@ -49,12 +51,12 @@ class Numbers:
     @property
     def total(self) -> float:
         """Their sum."""
-        return self.mean * self.count
+        return _in_range(self.mean * self.count)
 
     @property
     def standard_deviation(self) -> float:
         """Of the population, as Deequ computes it."""
-        return math.sqrt(self.squares / self.count) if self.count else 0.0
+        return math.sqrt(_in_range(self.squares / self.count)) if self.count else 0.0
 
     def merge(self, other: Numbers) -> None:
         """Take in another summary."""
@@ -68,3 +70,8 @@ class Numbers:
         self.minimum = min(self.minimum, other.minimum)
         self.maximum = max(self.maximum, other.maximum)
         self.sketch.merge(other.sketch)
+
+
+def _in_range(value: float) -> float:
+    """A number, or the float nearest to it: JSON has no infinity."""
+    return max(-sys.float_info.max, min(sys.float_info.max, value))

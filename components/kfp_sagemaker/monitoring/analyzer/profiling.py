@@ -7,14 +7,11 @@ import polars as pl
 
 from kfp_sagemaker.aws.errors import DataError
 from kfp_sagemaker.monitoring.analyzer.categories import Categories
+from kfp_sagemaker.monitoring.analyzer.literals import FRACTIONAL, INTEGRAL, NOT_FINITE
 from kfp_sagemaker.monitoring.analyzer.numbers import Numbers
 from kfp_sagemaker.monitoring.analyzer.profile import ColumnProfile, Profile, distinct_limit
 from kfp_sagemaker.monitoring.analyzer.quantiles import FloatArray
 
-# As Deequ's DataType analyzer tells the types of text apart, without its liking for a space after the sign.
-INTEGRAL = r"^[+-]?\d+$"
-FRACTIONAL = r"^[+-]?(\d+\.\d*|\.\d+|\d+(\.\d*)?[eE][+-]?\d+|\.\d+[eE][+-]?\d+)$"
-NOT_FINITE = r"^(?i:[+-]?(nan|inf|infinity))$"
 _NESTED = (pl.List, pl.Array, pl.Struct, pl.Binary, pl.Object)
 
 

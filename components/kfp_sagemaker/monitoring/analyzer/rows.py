@@ -10,6 +10,7 @@ import polars as pl
 
 from kfp_sagemaker.aws.errors import DataError
 from kfp_sagemaker.monitoring.analyzer.blocks import Block
+from kfp_sagemaker.monitoring.analyzer.literals import FRACTIONAL
 
 NameColumns = Callable[[int], list[str]]
 
@@ -93,10 +94,12 @@ def _series(name: str, values: list[Any]) -> pl.Series:
     texts = pl.Series(name, [_text(value) for value in values], dtype=pl.String)
     # What a script split from CSV is text that may all be numbers.
     present = len(texts) - texts.null_count()
+    stripped = texts.str.strip_chars()
     for kind in (pl.Int64, pl.Float64):
-        typed = texts.str.strip_chars().cast(kind, strict=False)
+        typed = stripped.cast(kind, strict=False)
         if present and len(typed) - typed.null_count() == present:
-            return typed
+            # Whole numbers and "NaN" are no fractions: what is written decides, see ``profiling``.
+            return typed if kind == pl.Int64 or stripped.str.contains(FRACTIONAL).any() else texts
     return texts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def comparable(value: Any) -> Any:
 def test_merged_shares_give_the_report_of_one_pass(rows: list[list[str]], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)) | {0, len(rows)})
     whole = profile_of(rows)
-    shares = [profile_of(rows[start:end]) for start, end in zip(cuts, cuts[1:], strict=False)]
+    shares = [profile_of(rows[start:end]) for start, end in pairwise(cuts)]
     merged = Profile.merged(shards.from_bytes(shards.to_bytes(share)) for share in shares)
 
     for name, column in whole.columns.items():
