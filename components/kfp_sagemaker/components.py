@@ -9,7 +9,7 @@
 For authors of pipelines only. A step never imports this module: in a step's pod `kfp.dsl` has no `component`.
 """
 
-from kfp_sagemaker.data.component import split_dataset, upload_source
+from kfp_sagemaker.data.component import split_dataset, upload_source, verify_bucket_access
 from kfp_sagemaker.endpoints.component import (
     delete_resources,
     delete_resources_on_exit,
@@ -57,5 +57,6 @@ __all__ = [
     "train",
     "tune",
     "upload_source",
+    "verify_bucket_access",
     "wait_for_monitoring_execution",
 ]

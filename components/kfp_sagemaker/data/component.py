@@ -1,4 +1,4 @@
-"""The `split_dataset` and `upload_source` components: data preparation inside the step itself."""
+"""Faces: what a step does itself about data in S3: split it, upload sources, verify access."""
 
 # KFP reads these annotations: bare list and dict are its types, an inline NamedTuple is how outputs are declared,
 # and a mutable default is never mutated because each step is its own process.
@@ -99,3 +99,35 @@ def upload_source(
     from kfp_sagemaker.data import source
 
     return source.upload_source(**arguments)
+
+
+@sagemaker_component(cache=False)
+def verify_bucket_access(
+    s3_uri: str, role_arn: str = "", region: str = "", assume_role_arn: str = ""
+) -> NamedTuple("Outputs", s3_uri=str, role_was_asked=bool):
+    """Verify that this step and a role can write and read an S3 prefix, before anything that costs is started.
+
+    The step writes a small object and reads it; about the role it asks IAM, which needs iam:SimulatePrincipalPolicy.
+    Without that right the step says so and goes on.
+
+    API: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+
+    Args:
+        s3_uri: S3 URI of a bucket or of a prefix in one.
+        role_arn: ARN of the IAM role that SageMaker's jobs and endpoints run as. Empty: only the step's own access.
+        region: AWS region, such as us-east-1; empty takes it from the step's environment (AWS_REGION).
+        assume_role_arn: ARN of a role the step itself assumes before it calls AWS; empty uses the step's credentials.
+
+    Returns:
+        s3_uri: The prefix, for later steps.
+        role_was_asked: Whether IAM could be asked about the role.
+
+    Raises:
+        InputError: Arguments are wrong; all of them are named, before anything is sent to AWS.
+        AccessDeniedError: The step or the role may not do something; names the actions.
+        ResourceMissingError: There is no such bucket.
+    """
+    from kfp_sagemaker.aws.session import open_session
+    from kfp_sagemaker.data import bucket_access
+
+    return bucket_access.verify(open_session(region, assume_role_arn), role_arn=role_arn, s3_uri=s3_uri)
