@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from kfp_sagemaker.aws.errors import ConfigurationError
+from kfp_sagemaker.cli.cluster_options import ClusterOptions, apply
 
 FOLDER = "pipelines"
 CLONE_SECONDS = 60
@@ -65,11 +66,12 @@ class PipelineFolder:
             )
         return LocalSettings(content.get("parameters") or {}, content.get("multi_model_memory_mb") or 0)
 
-    def compile(self, target: Path) -> None:
+    def compile(self, target: Path, options: ClusterOptions | None = None) -> None:
         """Compile the pipeline that ``pipeline.py`` defines.
 
         Args:
             target: The YAML file to write.
+            options: How it is to run on a cluster; None for what the checked-in files have.
 
         Raises:
             ConfigurationError: The file defines no pipeline, or several.
@@ -89,6 +91,7 @@ class PipelineFolder:
             raise ConfigurationError(f"{self.source} defines {len(found)} functions with @dsl.pipeline, must be one")
         compiler.Compiler().compile(found[0], str(target))
         target.write_text(_with_sorted_comments(target.read_text()))
+        apply(target, options or ClusterOptions())
 
 
 def _with_sorted_comments(text: str) -> str:

@@ -158,6 +158,11 @@ def steps_run_by(runner: StepRunner) -> Iterator[None]:
         subprocess_task_handler.SubprocessTaskHandler = original
 
 
+def _without_retries(text: str) -> str:
+    """The pipeline without retries: those are for pods that a cluster lost, and here no step is ever lost."""
+    return re.sub(r"^ +retryPolicy:\n(?: +(?:backoff\w+|maxRetryCount): .*\n)+", "", text, flags=re.MULTILINE)
+
+
 def run_pipeline(pipeline_yaml: Path, arguments: Mapping[str, Any], pipeline_root: Path, runner: StepRunner) -> None:
     """Run a compiled pipeline to its end.
 
@@ -172,7 +177,7 @@ def run_pipeline(pipeline_yaml: Path, arguments: Mapping[str, Any], pipeline_roo
     """
     from kfp import components, local
 
-    pipeline = components.load_component_from_file(str(pipeline_yaml))
+    pipeline = components.load_component_from_text(_without_retries(pipeline_yaml.read_text()))
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root))
     with steps_run_by(runner):
         pipeline(**arguments)

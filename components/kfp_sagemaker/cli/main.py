@@ -14,6 +14,7 @@ from rich.console import Console
 
 from kfp_sagemaker._version import __version__
 from kfp_sagemaker.aws.errors import ConfigurationError, KfpSagemakerError
+from kfp_sagemaker.cli.compile import compile_command
 from kfp_sagemaker.cli.credentials import credentials_group
 
 if TYPE_CHECKING:
@@ -76,25 +77,6 @@ def list_command(pipelines_dir: Path | None) -> None:
         steps = sum(task.kind == "step" for task in pipeline.all_tasks())
         table.add_row(entry.name, pipeline.description, str(steps), str(len(pipeline.parameters)))
     CONSOLE.print(table if table.row_count else f"No pipelines in {folder}.")
-
-
-@main.command("compile")
-@click.argument("name")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write, instead of the pipeline's own pipeline.yaml.",
-)
-@_pipelines_dir_option
-def compile_command(name: str, output: Path | None, pipelines_dir: Path | None) -> None:
-    """Compile pipeline NAME to the YAML that is uploaded to Kubeflow and run here."""
-    from kfp_sagemaker.cli.catalogue import find_pipeline, find_pipelines_dir
-
-    entry = find_pipeline(find_pipelines_dir(pipelines_dir, Path.cwd()), name)
-    target = output or entry.compiled
-    entry.compile(target)
-    CONSOLE.print(f"Wrote {target}", soft_wrap=True)
 
 
 @main.command("run")
@@ -257,6 +239,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+main.add_command(compile_command)
 main.add_command(credentials_group)
 
 
