@@ -59,7 +59,10 @@ setup(
     },
     packages=find_namespace_packages("components", include=["kfp_sagemaker*"])
     + find_namespace_packages("emulator", include=["sagemaker_emulator*"]),
-    package_data={"kfp_sagemaker": ["py.typed", "aws/data/*.json"], "sagemaker_emulator": ["py.typed"]},
+    package_data={
+        "kfp_sagemaker": ["py.typed", "aws/data/*.json", "data/digits.csv.gz"],
+        "sagemaker_emulator": ["py.typed"],
+    },
     install_requires=[
         "kfp>=2.17,<2.17.1",  # 2.17.3 needs a certifi newer than kubernetes allows to resolve with
         "kfp-kubernetes>=2.17,<2.17.1",

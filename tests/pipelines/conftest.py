@@ -1,4 +1,4 @@
-"""One run of the housing pipeline, which several tests look at."""
+"""One run of each pipeline, which several tests look at."""
 
 from __future__ import annotations
 
@@ -31,13 +31,24 @@ class FinishedRun:
 @pytest.fixture(scope="session")
 def housing_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """The housing pipeline run small, on an embedded AWS that checks every call against the project's policies."""
-    runs = tmp_path_factory.mktemp("runs")
-    command = [Path(sys.executable).with_name("kfp-sagemaker"), "run", "housing_mme", "--runs-dir", runs, "--auth"]
-    for parameter in ("locations=Chicago_IL,Houston_TX,Dallas_TX", "cache_experiment_models=8"):
+    parameters = ("locations=Chicago_IL,Houston_TX,Dallas_TX", "cache_experiment_models=8")
+    return run_pipeline("housing_mme", parameters, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def mnist_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The digits pipeline with few training jobs, checked as the housing pipeline is."""
+    return run_pipeline("mnist_kmeans", ("hpo_max_num_jobs=5",), tmp_path_factory.mktemp("runs"))
+
+
+def run_pipeline(name: str, parameters: tuple[str, ...], runs: Path) -> FinishedRun:
+    """Run a pipeline with the command line."""
+    command = [Path(sys.executable).with_name("kfp-sagemaker"), "run", name, "--runs-dir", runs, "--auth"]
+    for parameter in parameters:
         command += ["-p", parameter]
     done = subprocess.run(
         command,
-        cwd=PIPELINES / "housing_mme",
+        cwd=PIPELINES / name,
         env=os.environ | {"COLUMNS": "160"},
         capture_output=True,
         text=True,

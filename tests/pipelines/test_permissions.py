@@ -58,9 +58,10 @@ POD_ACTIONS = granted(tuple(grant for grants in permissions.POD_GRANTS.values() 
 
 
 @pytest.fixture(scope="module")
-def pipeline_calls(housing_run: FinishedRun) -> list[Call]:
+def pipeline_calls(housing_run: FinishedRun, mnist_run: FinishedRun) -> list[Call]:
     """The calls the pipelines' runs were checked for."""
-    return list(json.loads((housing_run.folder / "authorizations.json").read_text()))
+    files = [run.folder / "authorizations.json" for run in (housing_run, mnist_run)]
+    return [call for file in files for call in json.loads(file.read_text())]
 
 
 class Cluster:

@@ -53,7 +53,17 @@ CONFIGS = Listing(
     "endpoint-config", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", "EndpointConfigArn"
 )
 MODELS = Listing("model", "list_models", "Models", "ModelName", "ModelArn")
+# Tuning jobs first: one that is stopped starts no more training jobs.
 JOBS = (
+    Listing(
+        "hyper-parameter-tuning-job",
+        "list_hyper_parameter_tuning_jobs",
+        "HyperParameterTuningJobSummaries",
+        "HyperParameterTuningJobName",
+        "HyperParameterTuningJobArn",
+        "InProgress",
+        "stop_hyper_parameter_tuning_job",
+    ),
     Listing(
         "training-job",
         "list_training_jobs",

@@ -87,6 +87,11 @@ class Aws:
                 "list_endpoints": ("Endpoints", "Endpoint", self.endpoints),
                 "list_endpoint_configs": ("EndpointConfigs", "EndpointConfig", self.configs),
                 "list_models": ("Models", "Model", self.models),
+                "list_hyper_parameter_tuning_jobs": (
+                    "HyperParameterTuningJobSummaries",
+                    "HyperParameterTuningJob",
+                    {},
+                ),
                 "list_training_jobs": ("TrainingJobSummaries", "TrainingJob", self.jobs),
                 "list_transform_jobs": ("TransformJobSummaries", "TransformJob", {}),
                 "list_processing_jobs": ("ProcessingJobSummaries", "ProcessingJob", {}),
