@@ -63,29 +63,30 @@ class CsvParser:
         self._schema: dict[str, Any] | None = None
         self._fractions: set[str] = set()
 
-    def parse(self, block: Block, lines: Sequence[int] | None = None) -> pl.DataFrame:
+    def parse(self, block: Block) -> pl.DataFrame:
         """The rows of a block.
 
         Args:
             block: Whole lines, without a header.
-            lines: For messages: the number of the line in the file each line of the block stems from, when it is not
-                simply the next.
 
         Raises:
             DataError: A line has more or fewer fields than there are columns, is not UTF-8 or is badly quoted.
         """
-        content = self._check_fields(block, lines)
-        if not content.strip():
+        content = block.content if block.content.endswith(b"\n") else block.content + b"\n"
+        if not self._has_all_separators(content):
+            content = self._check_lines(block, content)
+        if content.isspace() or not content:
             return pl.DataFrame(schema=dict.fromkeys(self.names, pl.String))
         schema = self._schema or self._first_schema(content)
         try:
             frame = pl.read_csv(content, has_header=False, schema=schema)
         except pl.exceptions.PolarsError:
+            self._check_lines(block, content)
             frame = self._parse_as_text(Block(block.file, content, block.first_line), schema)
         if self._schema is None:
             self._schema = schema
         frame = self._with_whole_numbers(frame, content, schema)
-        if b'""' in content:  # a quoted empty value is as missing as an unquoted one
+        if b'"' in content and b'""' in content:  # a quoted empty value is as missing as an unquoted one
             frame = frame.with_columns(pl.col(pl.String).replace("", None))
         return frame
 
@@ -97,6 +98,8 @@ class CsvParser:
         try:
             inferred = list(pl.read_csv(content[:end], has_header=False, infer_schema_length=None).dtypes)
         except pl.exceptions.PolarsError:
+            inferred = []
+        if len(inferred) != len(self.names):  # what is wrong is found when the whole block is parsed
             inferred = [pl.String()] * len(self.names)
         taken_for = {"Integral": pl.Int64, "Fractional": pl.Float64}
         schema: dict[str, Any] = {}
@@ -150,19 +153,21 @@ class CsvParser:
         self._fractions |= {column.name for column in frame if column.dtype == pl.Float64}
         return frame
 
-    def _check_fields(self, block: Block, lines: Sequence[int] | None) -> bytes:
-        """The content without blank lines, once every line is known to have one field a column."""
-        content, width = block.content, len(self.names)
-        if not content.endswith(b"\n"):
-            content += b"\n"
-        if b'"' not in content:
-            values = np.frombuffer(content, np.uint8)
-            rows = int(np.count_nonzero(values == ord("\n")))
-            expected = rows * (width - 1)
-            if width == 1 or (
-                np.count_nonzero(values == ord(",")) == expected and self._is_rectangular(values, rows, width)
-            ):
-                return content
+    def _has_all_separators(self, content: bytes) -> bool:
+        """Whether there are as many commas as the lines need, so that none is short unless another is too long.
+
+        Polars refuses long lines, and fills short ones up without a word.
+        """
+        if b'"' in content:
+            return False
+        values = np.frombuffer(content, np.uint8)
+        width = len(self.names)
+        breaks = int(np.count_nonzero(values == ord("\n")))
+        return width == 1 or int(np.count_nonzero(values == ord(","))) == breaks * (width - 1)
+
+    def _check_lines(self, block: Block, content: bytes) -> bytes:
+        """Look at each line: the content without blank ones, once every line is known to have a field a column."""
+        width = len(self.names)
         ends = np.flatnonzero(line_breaks(content))
         if not len(ends) or ends[-1] != len(content) - 1:
             raise DataError(
@@ -175,8 +180,7 @@ class CsvParser:
         wrong = np.flatnonzero((fields != width) & ~blank)
         if len(wrong):
             row = int(wrong[0])
-            line = lines[row] if lines is not None else block.line_at(int(starts[row]))
-            found = int(fields[row])
+            line, found = block.line_at(int(starts[row])), int(fields[row])
             raise DataError(
                 f"{block.file} line {line}: {found} field{'s' if found != 1 else ''} where {width} columns are "
                 f"expected: {_excerpt(content[starts[row] : ends[row]])}"
@@ -185,15 +189,6 @@ class CsvParser:
             kept = np.flatnonzero(~blank)
             content = b"".join(content[starts[row] : ends[row] + 1] for row in kept.tolist())
         return content
-
-    @staticmethod
-    def _is_rectangular(values: Any, rows: int, width: int) -> bool:
-        """Whether every line has its commas, not just all together.
-
-        Among the positions of commas and line breaks, in order, every ``width``-th one is a line break.
-        """
-        marks = values[(values == ord(",")) | (values == ord("\n"))]
-        return len(marks) == rows * width and bool((marks[width - 1 :: width] == ord("\n")).all())
 
 
 def _is_whole(column: pl.Series) -> bool:
