@@ -40,6 +40,7 @@ class Categories:
     counts: CountArray = field(default_factory=lambda: np.empty(0, np.int64))
     texts: dict[int, str] = field(default_factory=dict)
     threshold: int = 2**64 - 1
+    _ranked: list[tuple[str, int]] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, values: pl.Series, limit: int) -> tuple[Categories, pl.Series]:
@@ -89,14 +90,15 @@ class Categories:
 
     def most_frequent(self, limit: int) -> list[tuple[str, int]]:
         """The values that occur most, with their counts: descending, then by value."""
-        known = np.fromiter(self.texts, np.uint64, len(self.texts))
-        at = np.searchsorted(self.hashes, known)
-        ranked = [(text, int(self.counts[i])) for text, i in zip(self.texts.values(), at.tolist(), strict=True)]
-        ranked.sort(key=lambda pair: (-pair[1], pair[0]))
-        return ranked[:limit]
+        if self._ranked is None:
+            known = np.fromiter(self.texts, np.uint64, len(self.texts))
+            counts = self.counts[np.searchsorted(self.hashes, known)].tolist()
+            self._ranked = sorted(zip(self.texts.values(), counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
+        return self._ranked[:limit]
 
     def merge(self, other: Categories) -> None:
         """Take in another summary."""
+        self._ranked = None
         hashes = np.concatenate((self.hashes, other.hashes))
         order = np.argsort(hashes, kind="stable")
         hashes = hashes[order]
