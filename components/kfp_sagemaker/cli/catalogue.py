@@ -98,9 +98,15 @@ def _with_sorted_comments(text: str) -> str:
     """kfp lists the defaults in comments too, and there a dict comes in another order in each process."""
 
     def rewritten(match: re.Match[str]) -> str:
-        return f"{match[1]}{dict(sorted(ast.literal_eval(match[2]).items()))}{match[3]}"
+        return f"{match[1]}{_sorted_deeply(ast.literal_eval(match[2]))}{match[3]}"
 
-    return re.sub(r"^(# .*\[Default: )(\{.*\})(\])$", rewritten, text, flags=re.MULTILINE)
+    return re.sub(r"^(# .*\[Default: )(\{.*\}|\[.*\])(\])$", rewritten, text, flags=re.MULTILINE)
+
+
+def _sorted_deeply(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted_deeply(item) for key, item in sorted(value.items())}
+    return [_sorted_deeply(item) for item in value] if isinstance(value, list) else value
 
 
 def find_pipelines_dir(given: Path | None, start: Path) -> Path:
