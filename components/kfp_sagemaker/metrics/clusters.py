@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kfp_sagemaker.aws import s3
 from kfp_sagemaker.aws.errors import DataError
 from kfp_sagemaker.aws.session import Session
-from kfp_sagemaker.html_report import MUTED, HtmlReport, new_figure
+from kfp_sagemaker.html_report import HtmlReport, new_figure
 
 COLUMNS = ["cluster", "images", "digit", "share", "digits in it", "mean distance"]
 _MODEL_MEMBER = "model_algo-1"
@@ -175,12 +175,15 @@ def _centers_figure(centers: NDArray[np.float64], rows: Sequence[Sequence[Any]])
     lines = -(-len(centers) // _COLUMNS_OF_IMAGES)
     figure, axes = new_figure(lines, _COLUMNS_OF_IMAGES, height=2.3, squeeze=False)
     for index, cell in enumerate(axes.flat):
-        cell.set_axis_off()
         if index >= len(centers):
+            cell.set_axis_off()
             continue
+        cell.set_xticks([])
+        cell.set_yticks([])
+        cell.grid(visible=False)
         cell.imshow(centers[index].reshape(height, width), cmap="gray_r", interpolation="nearest")
         _, images, digit, share, listed, _ = rows[index]
         shortened = ", ".join(listed.split(", ")[:3])
         cell.set_title(f"{index}: {digit} ({share})" if images else f"{index}: empty", fontsize=11)
-        cell.text(0.5, -0.08, shortened, transform=cell.transAxes, ha="center", va="top", fontsize=9, color=MUTED)
+        cell.set_xlabel(shortened, fontsize=9)
     return figure

@@ -25,7 +25,7 @@ RANDOM = np.random.default_rng(0)
 def idx(numbers: Any) -> bytes:
     numbers = np.asarray(numbers, dtype=np.uint8)
     head = bytes([0, 0, 8, numbers.ndim]) + struct.pack(f">{numbers.ndim}I", *numbers.shape)
-    return head + numbers.tobytes()
+    return bytes(head + numbers.tobytes())
 
 
 def parts(*counts: int) -> list[tuple[Any, Any]]:
