@@ -11,7 +11,7 @@ from kfp_sagemaker.monitoring.analyzer.checks import Drift
 from kfp_sagemaker.monitoring.analyzer.distances import Distribution
 from kfp_sagemaker.monitoring.analyzer.quantiles import FloatArray
 
-WIDTH, HEIGHT = 280, 64
+WIDTH, HEIGHT = 236, 64
 _PLOT = HEIGHT - 16
 _BINS = 28
 # Values beyond these shares of both distributions go into the outermost bins: one outlier does not flatten the rest.
@@ -91,9 +91,9 @@ def _draw_numbers(current: Distribution | None, baseline: Distribution | None, k
             'stroke-width="1.5" stroke-linejoin="round"/>'
         )
     axis = (
-        f'<text y="{HEIGHT - 2}" font-size="10.5" fill="var(--muted)">{_label(low)}</text>'
+        f'<text y="{HEIGHT - 2}" font-size="10.5" fill="var(--muted)">{short_number(low)}</text>'
         f'<text x="{WIDTH}" y="{HEIGHT - 2}" font-size="10.5" text-anchor="end" fill="var(--muted)">'
-        f"{_label(high)}</text>"
+        f"{short_number(high)}</text>"
     )
     return _svg("".join(parts) + axis)
 
@@ -167,5 +167,6 @@ def _share(distribution: Distribution | None, value: str) -> float:
     )
 
 
-def _label(value: float) -> str:
+def short_number(value: float) -> str:
+    """A number to four digits."""
     return format_number(float(f"{value:.4g}"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 
-from kfp_sagemaker.html_report import HtmlReport, Markup, format_number
+from kfp_sagemaker.html_report import HtmlReport, Markup
 from kfp_sagemaker.monitoring.analyzer.baseline import Baseline, BaselineFeature
 from kfp_sagemaker.monitoring.analyzer.checks import Drift, current_distribution
 from kfp_sagemaker.monitoring.analyzer.documents import category_counts
-from kfp_sagemaker.monitoring.analyzer.drawings import draw_distributions, draw_drift, legend
+from kfp_sagemaker.monitoring.analyzer.drawings import draw_distributions, draw_drift, legend, short_number
 from kfp_sagemaker.monitoring.analyzer.options import Options, Violation
 from kfp_sagemaker.monitoring.analyzer.profile import ColumnProfile, Profile
 
@@ -151,8 +151,8 @@ def _summary(column: ColumnProfile | None) -> Markup:
     else:
         numbers = column.all_numbers()
         lines = [
-            f"mean {format_number(numbers.mean)} ± {format_number(numbers.standard_deviation)}",
-            f"{format_number(numbers.minimum)} to {format_number(numbers.maximum)}",
+            f"mean {short_number(numbers.mean)} ± {short_number(numbers.standard_deviation)}",
+            f"{short_number(numbers.minimum)} to {short_number(numbers.maximum)}",
         ]
     if column.not_finite:
         lines.append(f"{column.not_finite:,} NaN or infinite, taken as missing")
