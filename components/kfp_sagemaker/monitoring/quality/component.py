@@ -3,7 +3,7 @@
 # KFP reads these annotations: bare list and dict are its types, an inline NamedTuple is how outputs are declared,
 # and a mutable default is never mutated because each step is its own process.
 # mypy: disable-error-code="valid-type, type-arg"
-# pyright: reportInvalidTypeForm=false
+# pyright: reportInvalidTypeForm=false, reportArgumentType=false
 # ruff: noqa: B006
 
 from typing import NamedTuple

@@ -77,6 +77,8 @@ class EngineOptions:
         if self.engine == MANAGED and self.image_uri:
             problems.add("image_uri", self.image_uri, "left out for engine 'managed', whose image is AWS's own")
         problems.role_arn("role_arn", self.role_arn)
+        if not isinstance(self.environment, Mapping):
+            problems.add("environment", self.environment, "an object of names and values")
         for name in sorted(_RESERVED & set(self.environment if isinstance(self.environment, Mapping) else ())):
             problems.add(f"environment.{name}", self.environment[name], "left out; this component sets it")
         check_job_arguments(
@@ -176,7 +178,7 @@ def build_job(
             *({"name": item.name, "s3_uri": item.s3_uri, "local_path": f"{_BASE}/{item.name}"} for item in given),
         ],
         outputs=[{"name": "reports", "s3_uri": output_s3_uri, "local_path": _OUTPUT_PATH}],
-        environment={**variables, **options.environment} if isinstance(options.environment, Mapping) else "",
+        environment={**variables, **options.environment} if isinstance(options.environment, Mapping) else variables,
         **{name: getattr(options, name) for name in _JOB_MEMBERS},
     )
     service_model = session.client("sagemaker").meta.service_model
