@@ -77,6 +77,7 @@ class Ministack:
             ministack.core.router,
         )
         self.iam.let_services_name_their_account()
+        self.iam.let_simulations_have_context()
         self._state = MinistackState(
             ministack.app, ministack.core.persistence, ministack.core.responses, settings.state_dir / "ministack"
         )

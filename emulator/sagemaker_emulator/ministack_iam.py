@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -152,6 +153,25 @@ class MinistackIam:
         # ministack looks the function up in its module at each call.
         evaluator.evaluate_trust_policy = evaluate_trust_policy
 
+    def let_simulations_have_context(self) -> None:
+        """Evaluate policies in ``SimulatePrincipalPolicy`` with its ``ContextEntries``, which ministack skips."""
+        evaluator, iam = self._evaluator, self._app._get_module("iam")
+        evaluate, extract = evaluator.evaluate, iam._extract_simulate_params
+        entries: ContextVar[dict[str, Any]] = ContextVar("simulation_context")
+
+        def extract_simulate_params(parameters: Any) -> Any:
+            entries.set(_context_entries(lambda name: iam._p(parameters, name)))
+            return extract(parameters)
+
+        def evaluate_with_context(context: Any, *policies: Any, **options: Any) -> Any:
+            if known := entries.get(None):
+                context = replace(context, service_context={**context.service_context, **known})
+            return evaluate(context, *policies, **options)
+
+        # ministack looks both up in their modules at each call; each request has context variables of its own.
+        iam._extract_simulate_params = extract_simulate_params
+        evaluator.evaluate = evaluate_with_context
+
     def report_decisions(self, on_decision: Callable[[str, str, str, bool], None]) -> None:
         """Call a function with (principal, action, resource, allowed) for each call that is evaluated from now on."""
         evaluator = self._evaluator
@@ -166,6 +186,17 @@ class MinistackIam:
 
         # ministack looks the function up in its module at each call.
         evaluator.enforce = reporting_enforce
+
+
+def _context_entries(parameter: Callable[[str], str]) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    while key := parameter(f"ContextEntries.member.{len(entries) + 1}.ContextKeyName"):
+        place = f"ContextEntries.member.{len(entries) + 1}.ContextKeyValues.member"
+        values: list[str] = []
+        while value := parameter(f"{place}.{len(values) + 1}"):
+            values.append(value)
+        entries[key.lower()] = values[0] if len(values) == 1 else values
+    return entries
 
 
 def _parse_document(document: Any) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class Cluster:
             yield
         except ApiException as error:
             with contextlib.suppress(ValueError, TypeError):
-                error.reason = json.loads(error.body)["message"]
+                error.reason = json.loads(error.body or "")["message"]
             # The answer may repeat what was sent; of a Secret only AWS's own words are shown.
             reason = error.reason if resource != "secrets" or error.status in (403, 404, 409) else "invalid"
             raise ConfigurationError(f"cannot {verb} {where}: {error.status} {reason}") from None

@@ -18,6 +18,7 @@ from kfp_sagemaker.access.changes import Changes
 from kfp_sagemaker.access.cluster import KEY_ID, SECRET_KEY, SECRET_NAME, Cluster, secret_problems
 from kfp_sagemaker.access.iam import Iam, masked
 from kfp_sagemaker.access.permissions import POD_GRANTS
+from kfp_sagemaker.aws.call_errors import error_code
 from kfp_sagemaker.aws.errors import ConfigurationError, InputError
 from kfp_sagemaker.aws.session import Session, aws_errors
 
@@ -249,7 +250,7 @@ class Credentials:
                 sts.get_caller_identity()
             except ClientError as error:
                 if attempt == _LIVE_ATTEMPTS - 1:
-                    code = error.response["Error"]["Code"]
+                    code = error_code(error)
                     raise ConfigurationError(f"AWS does not take the new access key: {code}") from None
                 self._sleep(_LIVE_PAUSE_SECONDS)
             else:

@@ -14,8 +14,11 @@ from rich.console import Console
 
 from kfp_sagemaker._version import __version__
 from kfp_sagemaker.aws.errors import ConfigurationError, KfpSagemakerError
+from kfp_sagemaker.cli.clean import clean_command
 from kfp_sagemaker.cli.compile import compile_command
 from kfp_sagemaker.cli.credentials import credentials_group
+from kfp_sagemaker.cli.doctor import doctor_command
+from kfp_sagemaker.cli.submit import submit_command
 
 if TYPE_CHECKING:
     from kfp_sagemaker.cli.pipeline_file import PipelineFile
@@ -141,7 +144,7 @@ def run_command(
     if on_aws and (auth or multi_model_memory_mb is not None):
         raise click.UsageError("--auth and --multi-model-memory-mb are for the embedded AWS, not for --aws.")
     settings = entry.local_settings()
-    arguments = pipeline.parse_arguments(_pairs(params))
+    arguments = pipeline.parse_arguments(parameter_pairs(params))
     if not on_aws:
         arguments = {**settings.parameters, **arguments}
     if keep_endpoint:
@@ -213,7 +216,8 @@ def _show_parameters(pipeline: PipelineFile) -> None:
     CONSOLE.print(table)
 
 
-def _pairs(params: tuple[str, ...]) -> dict[str, str]:
+def parameter_pairs(params: tuple[str, ...]) -> dict[str, str]:
+    """The NAME=VALUE pairs of the command line."""
     pairs = {}
     for text in params:
         name, equals, value = text.partition("=")
@@ -239,8 +243,8 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-main.add_command(compile_command)
-main.add_command(credentials_group)
+for _command in (clean_command, compile_command, credentials_group, doctor_command, submit_command):
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -267,3 +267,18 @@ def test_a_role_may_trust_sagemaker_for_one_account(guarded, unique_name, accoun
         create(**request)
     else:
         assert "allows principal 'sagemaker.amazonaws.com' to assume" in refusal(create, **request)[1]
+
+
+def test_simulation_takes_the_conditions_of_the_call(guarded, user):
+    tagged = {"Null": {"aws:RequestTag/team": "false"}}
+    user.may(allow("sagemaker:CreateModel", "*", tagged))
+
+    def decision(*entries):
+        answer = guarded.client("iam").simulate_principal_policy(
+            PolicySourceArn=user.arn, ActionNames=["sagemaker:CreateModel"], ContextEntries=list(entries)
+        )
+        return answer["EvaluationResults"][0]["EvalDecision"]
+
+    entry = {"ContextKeyName": "aws:RequestTag/team", "ContextKeyValues": ["a"], "ContextKeyType": "string"}
+    assert decision() == "implicitDeny"
+    assert decision(entry) == "allowed"
