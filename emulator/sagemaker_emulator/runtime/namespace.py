@@ -25,8 +25,9 @@ CONTAINER_ROOT = "/opt/ml"
 # Arguments: the folder, a hosts file or "", then the program. Where /opt/ml is missing /opt becomes a tmpfs with an ml
 # and links to what was there, because the machine's own /opt is not ours to write to; a mount an entry would take twice
 # as long. The shell stays as process 1: it has a handler for SIGTERM, so that the default action works in the program,
-# whose exit code it passes on.
+# whose exit code it passes on; one that arrives before the program has started is kept.
 _ENTER = """
+trap 'stopped=yes' TERM INT HUP
 set -e
 base=$1 hosts=$2
 shift 2
@@ -47,8 +48,8 @@ fi
 mount --bind -o X-mount.mkdir "$base" /opt/ml
 [ -z "$hosts" ] || mount --bind "$hosts" /etc/hosts
 cd /opt/ml
-trap : TERM INT HUP
 set +e
+[ -z "$stopped" ] || exit 143
 "$@"
 exit $?
 """

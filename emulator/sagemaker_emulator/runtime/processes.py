@@ -11,6 +11,7 @@ import os
 import signal
 import site
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +26,8 @@ OWNER_VARIABLE = "SAGEMAKER_EMULATOR_OWNER"
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 _PYTHONS = ("python", "python3")
 _DRAIN_SECONDS = 2.0
+# How long a container may take to enter its namespace on a busy machine.
+_ENTERING_SECONDS = 1.0
 
 LineSink = Callable[[str], None]
 
@@ -41,6 +44,7 @@ class ContainerProcess:
         self.pid = process.pid
         self.base_dir = base_dir
         self._process = process
+        self._started = time.monotonic()
         self._exit_code = asyncio.create_task(self._finish(on_line))
 
     @classmethod
@@ -107,7 +111,13 @@ class ContainerProcess:
     async def stop(self, grace_seconds: float) -> None:
         """Ask the program to end with SIGTERM, and kill it when it has not after ``grace_seconds``."""
         if self.is_running:
+            is_young = time.monotonic() - self._started < _ENTERING_SECONDS
             self._signal(signal.SIGTERM)
+            if is_young:
+                # Process 1 of a namespace does not notice a signal before it has a handler: send it once more.
+                await asyncio.wait([self._exit_code], timeout=min(_ENTERING_SECONDS, grace_seconds))
+                if self.is_running:
+                    self._signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.wait(), grace_seconds)
         if self.is_running:
