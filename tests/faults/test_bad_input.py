@@ -53,12 +53,21 @@ LEAST: dict[str, dict[str, Any]] = {
         "channels": [{"name": "train", "s3_uri": "s3://bucket/in"}],
         "algorithm": "linear-learner",
     },
+    "tune": {
+        "role_arn": ROLE,
+        "output_s3_uri": "s3://bucket/out",
+        "channels": [{"name": "train", "s3_uri": "s3://bucket/in"}],
+        "algorithm": "kmeans",
+        "objective_metric_name": "test:msd",
+        "hyperparameters": {"k": 10, "feature_dim": 64},
+        "integer_ranges": [{"name": "mini_batch_size", "min_value": 500, "max_value": 600}],
+    },
     "upload_source": {"files": {"a.py": "1"}, "s3_uri": "s3://bucket/code/"},
     "verify_bucket_access": {"s3_uri": "s3://bucket/prefix"},
     "wait_for_monitoring_execution": {"schedule_name": "s"},
 }
 # Any number is a seed.
-NOT_COUNTS = {"seed"}
+NOT_COUNTS = {"seed", "random_seed"}
 
 
 def wrong_values() -> list[tuple[str, str, Any]]:
@@ -74,7 +83,7 @@ def wrong_values() -> list[tuple[str, str, Any]]:
                 found.append((name, argument, ["s3:/bucket/key"]))
             elif argument.endswith("instance_type"):
                 found.append((name, argument, "ml.m5.larg"))
-            elif argument.endswith(("_name", "_name_prefix")):
+            elif argument.endswith(("_name", "_name_prefix")) and argument != "objective_metric_name":
                 found.append((name, argument, "wrong_name!"))
             elif argument.endswith("role_arn"):
                 found.append((name, argument, "my-role"))
