@@ -78,6 +78,7 @@ class Ministack:
         )
         self.iam.let_services_name_their_account()
         self.iam.let_simulations_have_context()
+        self.iam.let_simulations_have_a_resource()
         self._state = MinistackState(
             ministack.app, ministack.core.persistence, ministack.core.responses, settings.state_dir / "ministack"
         )

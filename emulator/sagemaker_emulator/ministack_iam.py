@@ -172,6 +172,21 @@ class MinistackIam:
         iam._extract_simulate_params = extract_simulate_params
         evaluator.evaluate = evaluate_with_context
 
+    def let_simulations_have_a_resource(self) -> None:
+        """Authorise ``SimulatePrincipalPolicy`` on the principal it asks about, as AWS does; ministack has ``*``."""
+        actions = self._iam_actions
+        extract = actions.extract_resource_arn
+
+        def extract_resource_arn(service: str, *request: Any) -> str:
+            found = str(extract(service, *request))
+            if service != "iam" or found != "*":
+                return found
+            source = actions._query_param(request[4], "PolicySourceArn")  # of method, path, headers, body, parameters
+            return str(source or found)
+
+        # ministack looks the function up in its module at each call.
+        actions.extract_resource_arn = extract_resource_arn
+
     def report_decisions(self, on_decision: Callable[[str, str, str, bool], None]) -> None:
         """Call a function with (principal, action, resource, allowed) for each call that is evaluated from now on."""
         evaluator = self._evaluator

@@ -41,6 +41,21 @@ def mnist_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     return run_pipeline("mnist_kmeans", ("hpo_max_num_jobs=5",), tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture(scope="session")
+def churn_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The churn pipeline run small, its managed schedule included, checked as the housing pipeline is."""
+    parameters = ("customers=1500", 'hyperparameters={"objective": "binary:logistic", "num_round": 10}')
+    return run_pipeline("churn_monitor", parameters, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def housing_monitor_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The monitored multi-model endpoint with two cities, checked as the housing pipeline is."""
+    drift = 'drift={"Houston_TX": [{"column": "square_feet", "scale": 1.8}, {"column": "deck", "nulls": 0.5}]}'
+    parameters = ("locations=Chicago_IL,Houston_TX", "houses_per_location=1200", drift)
+    return run_pipeline("housing_monitor", parameters, tmp_path_factory.mktemp("runs"))
+
+
 def run_pipeline(name: str, parameters: tuple[str, ...], runs: Path) -> FinishedRun:
     """Run a pipeline with the command line."""
     command = [Path(sys.executable).with_name("kfp-sagemaker"), "run", name, "--runs-dir", runs, "--auth"]

@@ -18,7 +18,7 @@ from kfp_sagemaker.access import permissions
 from kfp_sagemaker.access.documents import Place, node_policy
 from kfp_sagemaker.aws import engine
 from kfp_sagemaker.aws.errors import AwsCallError
-from kfp_sagemaker.aws.kinds import PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB, TUNING_JOB
+from kfp_sagemaker.aws.kinds import DATA_QUALITY_JOB_DEFINITION, PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB, TUNING_JOB
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.cli import account
 from kfp_sagemaker.data.object_writer import ObjectWriter
@@ -58,9 +58,9 @@ POD_ACTIONS = granted(tuple(grant for grants in permissions.POD_GRANTS.values() 
 
 
 @pytest.fixture(scope="module")
-def pipeline_calls(housing_run: FinishedRun, mnist_run: FinishedRun) -> list[Call]:
+def pipeline_calls(housing_run: FinishedRun, mnist_run: FinishedRun, churn_run: FinishedRun) -> list[Call]:
     """The calls the pipelines' runs were checked for."""
-    files = [run.folder / "authorizations.json" for run in (housing_run, mnist_run)]
+    files = [run.folder / "authorizations.json" for run in (housing_run, mnist_run, churn_run)]
     return [call for file in files for call in json.loads(file.read_text())]
 
 
@@ -164,17 +164,37 @@ class Cluster:
     def _endpoint(self, session: Session, model_name: str) -> None:
         scaling = {"min_capacity": 1, "max_capacity": 2, "target_invocations_per_instance": 100}
         for instance_type in ("ml.m5.large", "ml.m5.xlarge"):
-            config = endpoint_config.build_request(session, model_name=model_name, instance_type=instance_type)
+            config = endpoint_config.build_request(
+                session,
+                model_name=model_name,
+                instance_type=instance_type,
+                data_capture={"destination_s3_uri": f"s3://{self.bucket}/work/capture"},
+            )
             deploy.run(
                 session,
                 config,
                 deploy_options.build(session, endpoint_name="echo"),
                 scaling=autoscaling.build_policy(scaling, config),
             )
+        self._job_definition(session)
         self._ask_as_worker_node()
         delete.run(session, delete.build_plan(run_id=RUN_ID), keep=False)
         with pytest.raises(AwsCallError):
             cloudwatch_metrics.read(session, metric_query.build_query(endpoint_name="never-there"))
+
+    def _job_definition(self, session: Session) -> None:
+        """A retried step finds the definition of its schedule."""
+        output = {"S3Uri": f"s3://{self.bucket}/work/reports", "LocalPath": "/opt/ml/processing/output"}
+        cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        request = {
+            "RoleArn": self.role_arn,
+            "DataQualityAppSpecification": {"ImageUri": IMAGE},
+            "DataQualityJobInput": {"EndpointInput": {"EndpointName": "echo", "LocalPath": "/opt/ml/processing/input"}},
+            "DataQualityJobOutputConfig": {"MonitoringOutputs": [{"S3Output": output}]},
+            "JobResources": {"ClusterConfig": cluster},
+        }
+        created = [engine.create(session, DATA_QUALITY_JOB_DEFINITION, request, name="watch") for _ in range(2)]
+        assert [each.adopted for each in created] == [False, True]
 
     def _ask_as_worker_node(self) -> None:
         iam = self._emulator.client("iam")

@@ -18,6 +18,17 @@ EVERY_COMPONENT = "every_component"
 SAGEMAKER_SERVICE = "sagemaker.amazonaws.com"
 
 _JOBS = ("train", "tune", "process", "batch_transform")
+# These start processing jobs too, with engine image or managed.
+_ANALYSES = ("suggest_baseline", "monitor_data_quality")
+# What runs as the execution role; an endpoint with data capture writes objects.
+_HOSTED = (*_JOBS, *_ANALYSES, "create_monitoring_schedule", "deploy_endpoint")
+_SCHEDULING = (
+    "create_monitoring_schedule",
+    "delete_monitoring_schedule",
+    "start_monitoring_schedule",
+    "stop_monitoring_schedule",
+    "wait_for_monitoring_execution",
+)
 _DELETING = ("delete_resources",)  # and delete_resources_on_exit, which does the same
 _CREATES_TAGGED = {"Null": {f"aws:RequestTag/{REQUEST}": "false"}}
 _IS_TAGGED = {"Null": {f"aws:ResourceTag/{REQUEST}": "false"}}
@@ -76,6 +87,8 @@ def _job(component: str, kind: str, resource_type: str) -> tuple[Grant, ...]:
 
 _ENDPOINTS = _sagemaker("endpoint")
 _ENDPOINTS_AND_CONFIGS = _sagemaker("endpoint", "endpoint-config")
+_SCHEDULES = _sagemaker("monitoring-schedule")
+_JOB_DEFINITIONS = _sagemaker("data-quality-job-definition")
 _SCALABLE_TARGETS = ("arn:{partition}:application-autoscaling:{region}:{account_id}:scalable-target/*",)
 
 POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
@@ -171,25 +184,108 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
         # DescribeScalableTargets knows no resources.
         Grant(("deploy_endpoint", *_DELETING), "DescribeScaling", ("application-autoscaling:DescribeScalableTargets",)),
     ),
+    "monitoring": (
+        Grant(("verify_bucket_access",), "AskAboutRole", ("iam:SimulatePrincipalPolicy",), ("{execution_role_arn}",)),
+        Grant(("verify_bucket_access",), "ReadBucketPolicy", ("s3:GetBucketPolicy",), (_BUCKET,)),
+        Grant(
+            ("monitor_data_quality", "list_captured_data"),
+            "FindCaptures",
+            ("sagemaker:DescribeEndpoint",),
+            _ENDPOINTS,
+        ),
+        Grant(("send_traffic",), "Invoke", ("sagemaker:InvokeEndpoint",), _ENDPOINTS, _IS_TAGGED),
+        Grant(
+            _ANALYSES,
+            "Create",
+            ("sagemaker:CreateProcessingJob",),
+            _sagemaker("processing-job"),
+            _CREATES_TAGGED,
+        ),
+        Grant(_ANALYSES, "Stop", ("sagemaker:StopProcessingJob",), _sagemaker("processing-job"), _IS_TAGGED),
+        Grant(
+            (*_ANALYSES, "wait_for_monitoring_execution"),
+            "Describe",
+            ("sagemaker:DescribeProcessingJob",),
+            _sagemaker("processing-job"),
+        ),
+        Grant(
+            (*_ANALYSES, "wait_for_monitoring_execution"),
+            "ReadLogs",
+            ("logs:DescribeLogStreams", "logs:GetLogEvents"),
+            (f"{_LOG_GROUPS}ProcessingJobs*",),
+        ),
+        Grant(
+            (*_ANALYSES, "create_monitoring_schedule"),
+            "PassRole",
+            ("iam:PassRole",),
+            ("{execution_role_arn}",),
+            {"StringEquals": {"iam:PassedToService": SAGEMAKER_SERVICE}},
+        ),
+        Grant(
+            ("create_monitoring_schedule",),
+            "Create",
+            ("sagemaker:CreateDataQualityJobDefinition", "sagemaker:CreateMonitoringSchedule"),
+            _SCHEDULES + _JOB_DEFINITIONS,
+            _CREATES_TAGGED,
+        ),
+        Grant(
+            ("create_monitoring_schedule",),
+            "Describe",
+            ("sagemaker:DescribeDataQualityJobDefinition",),
+            _JOB_DEFINITIONS,
+        ),
+        Grant((*_SCHEDULING, *_DELETING), "DescribeSchedules", ("sagemaker:DescribeMonitoringSchedule",), _SCHEDULES),
+        Grant(
+            ("start_monitoring_schedule", "stop_monitoring_schedule"),
+            "StartAndStop",
+            ("sagemaker:StartMonitoringSchedule", "sagemaker:StopMonitoringSchedule"),
+            _SCHEDULES,
+            _IS_TAGGED,
+        ),
+        Grant(
+            ("create_monitoring_schedule", "delete_monitoring_schedule", *_DELETING),
+            "DeleteSchedules",
+            ("sagemaker:DeleteDataQualityJobDefinition", "sagemaker:DeleteMonitoringSchedule"),
+            _SCHEDULES + _JOB_DEFINITIONS,
+            _IS_TAGGED,
+        ),
+        # SageMaker's own jobs for a schedule do not carry the suite's tags, but have names of their own.
+        Grant(
+            ("delete_monitoring_schedule", *_DELETING),
+            "StopExecutions",
+            ("sagemaker:StopProcessingJob",),
+            (f"{_SAGEMAKER}processing-job/model-monitoring-*",),
+        ),
+        Grant(
+            ("wait_for_monitoring_execution", "delete_monitoring_schedule", *_DELETING),
+            "ListExecutions",
+            ("sagemaker:ListMonitoringExecutions",),
+        ),
+        Grant(
+            _DELETING,
+            "ListSchedules",
+            ("sagemaker:ListDataQualityJobDefinitions", "sagemaker:ListMonitoringSchedules"),
+        ),
+    ),
 }
 """What steps need to be allowed; a topic becomes a managed policy, which may not be longer than 6144 characters."""
 
 EXECUTION_GRANTS: tuple[Grant, ...] = (
-    Grant((*_JOBS, "deploy_endpoint"), "ListBucket", ("s3:ListBucket",), (_BUCKET,), _BELOW_PREFIX),
-    Grant((*_JOBS, "deploy_endpoint"), "ReadObjects", ("s3:GetObject",), (_OBJECTS,)),
-    Grant(_JOBS, "WriteObjects", ("s3:PutObject",), (_OBJECTS,)),
+    Grant(_HOSTED, "ListBucket", ("s3:ListBucket",), (_BUCKET,), _BELOW_PREFIX),
+    Grant(_HOSTED, "ReadObjects", ("s3:GetObject",), (_OBJECTS,)),
+    Grant(_HOSTED, "WriteObjects", ("s3:PutObject",), (_OBJECTS,)),
     Grant(
-        (*_JOBS, "deploy_endpoint"),
+        _HOSTED,
         "WriteLogs",
         ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
         (f"{_LOG_GROUPS}*",),
     ),
     # PutMetricData knows no resources.
-    Grant(("train", "tune"), "WriteMetrics", ("cloudwatch:PutMetricData",)),
+    Grant(("train", "tune", "create_monitoring_schedule"), "WriteMetrics", ("cloudwatch:PutMetricData",)),
     # GetAuthorizationToken knows no resources.
-    Grant((*_JOBS, "deploy_endpoint"), "LogInToRegistry", ("ecr:GetAuthorizationToken",)),
+    Grant(_HOSTED, "LogInToRegistry", ("ecr:GetAuthorizationToken",)),
     Grant(
-        (*_JOBS, "deploy_endpoint"),
+        _HOSTED,
         "PullImages",
         ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
         # The built-in images lie in another account of AWS's in each region.

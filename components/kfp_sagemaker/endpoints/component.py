@@ -334,9 +334,10 @@ def delete_resources(
 ) -> NamedTuple("Outputs", [("deleted", list[str])]):
     """Delete endpoints, configurations, models and S3 objects, given by name or by the run that made them.
 
-    Jobs of the run that still run are stopped. Then autoscaling targets, endpoints (waited for, also while one is
-    still being created or updated), their configurations, their models and the S3 objects are deleted. What does not
-    exist is skipped; one failing deletion does not stop the others, and all failures are reported together at the end.
+    Jobs of the run that still run are stopped. Then its monitoring schedules, autoscaling targets, endpoints (waited
+    for, also while one is still being created or updated), their configurations, their models and the S3 objects are
+    deleted. What does not exist is skipped; one failing deletion does not stop the others, and all failures are
+    reported together at the end.
 
     Args:
         endpoint_names: Endpoints to delete.

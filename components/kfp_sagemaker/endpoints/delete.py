@@ -1,7 +1,7 @@
 """Delete what a run created or what is named, in the right order, whatever of it is still there.
 
-Order: stop jobs, autoscaling targets, endpoints (they cost most and hold the rest), their configurations, their
-models, S3 objects.
+Order: stop jobs, monitoring schedules (they start jobs, and hold their endpoint), autoscaling targets, endpoints (they
+cost most and hold the rest), their configurations, their models, S3 objects.
 
 API: https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints-delete-resources.html
 """
@@ -23,6 +23,7 @@ from kfp_sagemaker.aws.validation import Problems
 from kfp_sagemaker.endpoints import autoscaling, endpoint_config, hosting, run_resources
 from kfp_sagemaker.endpoints.deploy import ENDPOINT_TAG
 from kfp_sagemaker.models import s3_objects
+from kfp_sagemaker.monitoring.schedules import schedule
 
 CURRENT_RUN = "current"
 # Endpoints go at the same time; each takes SageMaker a while.
@@ -120,6 +121,10 @@ def run(
         sink(f"The run ended as {run_state}." + (" Its resources are kept, as asked." if keep else ""))
     work.stop_jobs()
     work.collect()
+    work.each(work.schedules, "monitoring-schedule", work.delete_schedule, _CONCURRENCY)
+    work.each(
+        work.definitions(), "data-quality-job-definition", lambda name: schedule.delete_definition(session, name), 1
+    )
     work.each(work.endpoints, "endpoint", work.delete_endpoint, _CONCURRENCY)
     work.each(work.configs, "endpoint-config", lambda name: hosting.delete_config(session, name), 1)
     work.each(work.models, "model", lambda name: hosting.delete_model(session, name), 1)
@@ -144,6 +149,7 @@ class _Deletion:
         self.endpoints = list(plan.endpoint_names)
         self.configs = list(plan.endpoint_config_names)
         self.models = list(plan.model_names)
+        self.schedules: list[str] = []
         self.deleted: list[str] = []
         self.kept: list[str] = []
         self.failures: list[str] = []
@@ -160,6 +166,7 @@ class _Deletion:
     def collect(self) -> None:
         """Add what carries the run's tag, and what the endpoints and configurations depend on."""
         if self.plan.run_id:
+            self.schedules = [item.name for item in self._found(run_resources.SCHEDULES)]
             self.endpoints += [item.name for item in self._found(run_resources.ENDPOINTS)]
             in_use: list[str] = []
             for item in self._found(run_resources.CONFIGS):
@@ -215,6 +222,19 @@ class _Deletion:
         return hosting.delete_endpoint(
             self.session, name, timeout_seconds=self.plan.timeout_seconds, timing=self.timing, sink=self.sink
         )
+
+    def delete_schedule(self, name: str) -> int:
+        """Delete a monitoring schedule and its job definition, and wait for it."""
+        deleted = schedule.delete(
+            self.session, name, timeout_seconds=self.plan.timeout_seconds, timing=self.timing, sink=lambda line: None
+        )
+        return len(deleted.deleted)
+
+    def definitions(self) -> list[str]:
+        """Job definitions of the run that no schedule took along."""
+        if not self.plan.run_id:
+            return []
+        return [item.name for item in self._found(run_resources.JOB_DEFINITIONS)]
 
     def delete_objects(self, uri: str) -> int:
         """Delete an object, or with a slash at the end everything below the prefix."""

@@ -53,6 +53,20 @@ CONFIGS = Listing(
     "endpoint-config", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName", "EndpointConfigArn"
 )
 MODELS = Listing("model", "list_models", "Models", "ModelName", "ModelArn")
+SCHEDULES = Listing(
+    "monitoring-schedule",
+    "list_monitoring_schedules",
+    "MonitoringScheduleSummaries",
+    "MonitoringScheduleName",
+    "MonitoringScheduleArn",
+)
+JOB_DEFINITIONS = Listing(
+    "data-quality-job-definition",
+    "list_data_quality_job_definitions",
+    "JobDefinitionSummaries",
+    "MonitoringJobDefinitionName",
+    "MonitoringJobDefinitionArn",
+)
 # Tuning jobs first: one that is stopped starts no more training jobs.
 JOBS = (
     Listing(

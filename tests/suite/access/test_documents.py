@@ -52,6 +52,8 @@ def test_a_grant_is_for_components_there_are_and_no_wider_than_it_says(grant: pe
 
 def test_what_changes_something_is_bound_to_the_suites_own_resources() -> None:
     for grant in GRANTS:
+        if all("/model-monitoring-" in resource for resource in grant.resources):
+            continue  # what SageMaker starts for a schedule of the suite, which is not tagged
         for action in grant.actions:
             if re.match(r"sagemaker:(Create|Update|Delete|Stop|Invoke)", action):
                 (condition,) = grant.conditions["Null"].items()

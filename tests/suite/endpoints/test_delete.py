@@ -24,6 +24,8 @@ class Aws:
         self.models: set[str] = set()
         self.jobs: dict[str, str] = {}
         self.tags: dict[str, dict[str, str]] = {}
+        self.schedules: dict[str, str] = {}
+        self.definitions: set[str] = set()
         self.refused: set[str] = set()
         self.targets: list[str] = []
         self.done: list[str] = []
@@ -34,6 +36,11 @@ class Aws:
                 "delete_endpoint": lambda **request: self.delete("endpoint", self.endpoints, **request),
                 "delete_endpoint_config": lambda **request: self.delete("config", self.configs, **request),
                 "delete_model": lambda **request: self.delete("model", self.models, **request),
+                "describe_monitoring_schedule": self.describe_monitoring_schedule,
+                "delete_monitoring_schedule": lambda **request: self.delete("schedule", self.schedules, **request),
+                "delete_data_quality_job_definition": lambda **request: self.delete(
+                    "definition", self.definitions, **request
+                ),
                 "stop_training_job": lambda **request: self.done.append(f"stop {request['TrainingJobName']}"),
             }
         )
@@ -61,6 +68,15 @@ class Aws:
             "EndpointStatus": "InService",
             "EndpointConfigName": self.endpoints[EndpointName],
             "ProductionVariants": [{"VariantName": "v"}],
+        }
+
+    def describe_monitoring_schedule(self, MonitoringScheduleName: str) -> dict[str, Any]:  # noqa: N803
+        if MonitoringScheduleName not in self.schedules:
+            raise MISSING
+        definition = self.schedules[MonitoringScheduleName]
+        return {
+            "MonitoringScheduleStatus": "Scheduled",
+            "MonitoringScheduleConfig": {"MonitoringJobDefinitionName": definition},
         }
 
     def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
@@ -93,6 +109,13 @@ class Aws:
                     {},
                 ),
                 "list_training_jobs": ("TrainingJobSummaries", "TrainingJob", self.jobs),
+                "list_monitoring_schedules": ("MonitoringScheduleSummaries", "MonitoringSchedule", self.schedules),
+                "list_monitoring_executions": ("MonitoringExecutionSummaries", "MonitoringExecution", {}),
+                "list_data_quality_job_definitions": (
+                    "JobDefinitionSummaries",
+                    "MonitoringJobDefinition",
+                    self.definitions,
+                ),
                 "list_transform_jobs": ("TransformJobSummaries", "TransformJob", {}),
                 "list_processing_jobs": ("ProcessingJobSummaries", "ProcessingJob", {}),
             }
@@ -264,3 +287,14 @@ def test_a_single_object_and_a_bucket_that_does_not_exist(session: Session, host
     assert [item.key for item in list_objects(session, f"s3://{host.bucket}")] == ["one-more"]
     gone = delete.build_plan(s3_uris=["s3://no-such-bucket-here/prefix/"])
     assert delete.run(session, gone).deleted == []
+
+
+def test_schedules_of_a_run_go_before_its_endpoints_and_with_their_definitions(aws: Aws) -> None:
+    aws.schedules = {"s": "s-definition", "foreign-s": "foreign-definition"}
+    aws.definitions = {"s-definition", "left-over", "foreign-definition"}
+    aws.of_run("run", "s", "s-definition", "left-over", "e")
+    deleted = aws.run(run_id="run", delete_dependencies=False)
+    assert aws.done[:3] == ["schedule s", "definition s-definition", "definition left-over"]
+    assert aws.done[-1] == "endpoint e"
+    assert deleted[:2] == ["monitoring-schedule/s", "data-quality-job-definition/left-over"]
+    assert deleted[-1] == "endpoint/e"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from kfp_sagemaker.aws import engine
-from kfp_sagemaker.aws.call_errors import aws_errors, error_code, is_missing
+from kfp_sagemaker.aws.call_errors import ACCESS_DENIED, aws_errors, error_code, is_missing
 from kfp_sagemaker.aws.engine import Timing, print_line
 from kfp_sagemaker.aws.errors import DeadlineError
 from kfp_sagemaker.aws.kinds import DATA_QUALITY_JOB_DEFINITION, MONITORING_SCHEDULE
@@ -221,8 +221,10 @@ def _stop_executions(session: Session, name: str, sink: Callable[[str], None] | 
                 try:
                     client.stop_processing_job(ProcessingJobName=job)
                     sink(f"processing job {job} of monitoring schedule {name}: stopping")
-                except ClientError as error:  # it ended meanwhile
-                    if error_code(error) != "ValidationException" and not is_missing(error):
+                except ClientError as error:
+                    if error_code(error) in ACCESS_DENIED:  # a policy may allow to stop the suite's own jobs only
+                        sink(f"processing job {job} of monitoring schedule {name}: waiting, it may not be stopped")
+                    elif error_code(error) != "ValidationException" and not is_missing(error):  # it has not just ended
                         raise
 
 
