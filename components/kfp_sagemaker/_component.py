@@ -11,7 +11,7 @@ IMAGE_REPOSITORY = "ghcr.io/kfp-sagemaker/kfp-sagemaker-python"
 # A mirror or a development build takes the place of the published image at compile time.
 RUNTIME_IMAGE = os.environ.get("KFP_SAGEMAKER_IMAGE") or f"{IMAGE_REPOSITORY}:{__version__}"
 # The runtime with the analyzer (extra `monitoring`) besides, for the components that analyse data in their step.
-ANALYZER_REPOSITORY = "ghcr.io/kfp-sagemaker/kfp-sagemaker-analyzer"
+ANALYZER_REPOSITORY = f"{IMAGE_REPOSITORY}-analyzer"
 ANALYZER_IMAGE = os.environ.get("KFP_SAGEMAKER_ANALYZER_IMAGE") or f"{ANALYZER_REPOSITORY}:{__version__}"
 
 # What tells a step which run and task it belongs to; read by kfp_sagemaker.aws.run_context.

@@ -36,6 +36,17 @@ def test_the_version_is_written_in_one_place_only() -> None:
     assert __version__ not in (ROOT / "Dockerfile").read_text()
 
 
+def test_the_analyzers_image_is_a_step_image_with_the_locked_extra() -> None:
+    text = (ROOT / "Dockerfile.analyzer").read_text()
+    assert f"{_component.ANALYZER_REPOSITORY}:{__version__}" == _component.ANALYZER_IMAGE
+    # kfp.local takes only such an image for one that its SubprocessRunner can stand in for.
+    assert "python" in _component.ANALYZER_IMAGE
+    assert _component.ANALYZER_REPOSITORY in text
+    assert "--require-hashes -r requirements/monitoring.txt" in text
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/monitoring.txt").read_text(), re.MULTILINE))
+    assert {"kfp", "kfp-kubernetes", "boto3", "polars", "datasketches"} <= locked
+
+
 def test_it_is_slim_and_runs_as_a_numbered_user_that_is_not_root(instructions: list[tuple[str, str]]) -> None:
     bases = [rest.split()[0] for name, rest in instructions if name == "FROM"]
     assert all(base.endswith("-slim") for base in bases)
