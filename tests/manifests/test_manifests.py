@@ -20,7 +20,8 @@ OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
 # From other projects; kubernetes-validate knows Kubernetes' own.
 FOREIGN_KINDS = {"PodIdentityAssociation"}
 CREDENTIAL = re.compile(
-    r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|aws_secret_access_key\s*[=:] *['\"]?[A-Za-z0-9/+]{20,}|BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE
+    r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|aws_secret_access_key\s*[=:] *['\"]?[A-Za-z0-9/+]{20,}|BEGIN [A-Z ]*PRIVATE KEY",
+    re.IGNORECASE,
 )
 
 

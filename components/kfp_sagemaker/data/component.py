@@ -102,9 +102,9 @@ def upload_source(
 
 
 @sagemaker_component(cache=False)
-def verify_bucket_access(
-    s3_uri: str, role_arn: str = "", region: str = "", assume_role_arn: str = ""
-) -> NamedTuple("Outputs", s3_uri=str, role_was_asked=bool):
+def verify_bucket_access(s3_uri: str, role_arn: str = "", region: str = "", assume_role_arn: str = "") -> NamedTuple(
+    "Outputs", s3_uri=str, role_was_asked=bool
+):
     """Verify that this step and a role can write and read an S3 prefix, before anything that costs is started.
 
     The step writes a small object and reads it; about the role it asks IAM, which needs iam:SimulatePrincipalPolicy.

@@ -253,7 +253,6 @@ def test_deployment_config_it_cannot_follow_is_refused(
         )
 
 
-
 def test_logs(bench: Any, eventually: Any) -> None:
     bench.deploy(bench.container(env={"NAME": "logged"}))
     logs = bench.client("logs")
