@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from kfp_sagemaker.aws.errors import KfpSagemakerError
 from kfp_sagemaker.monitoring.analyzer import environment as contract
+from kfp_sagemaker.processing.container import write_message
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -27,13 +28,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
         message = analysis.run(options).exit_message
     except KfpSagemakerError as error:
-        contract.write_message(f"Failed: {error}", environment)
+        write_message(f"Failed: {error}", environment)
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        contract.write_message(f"Failed: {type(error).__name__}: {error}", environment)
+        write_message(f"Failed: {type(error).__name__}: {error}", environment)
         raise
-    contract.write_message(message, environment)
+    write_message(message, environment)
     return 0
 
 

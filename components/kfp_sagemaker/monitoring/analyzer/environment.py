@@ -29,21 +29,13 @@ A job of several instances whose input is ``ShardedByS3Key`` writes one result, 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kfp_sagemaker.aws.errors import ConfigurationError
 from kfp_sagemaker.monitoring.analyzer.options import Options, parse_time
-
-_ROOT = "/opt/ml"
-_LONGEST_MESSAGE = 1024
-
-
-def base_dir(environment: Mapping[str, str]) -> Path:
-    """Where the container's folders are: ``SAGEMAKER_BASE_DIR``, or ``/opt/ml``."""
-    return Path(environment.get("SAGEMAKER_BASE_DIR") or _ROOT)
+from kfp_sagemaker.processing.container import base_dir, relocated
 
 
 def read_options(environment: Mapping[str, str]) -> Options:
@@ -62,13 +54,13 @@ def read_options(environment: Mapping[str, str]) -> Options:
     root = base_dir(environment)
 
     def path(name: str) -> str:
-        return _relocated(environment.get(name, "").strip(), root)
+        return relocated(environment.get(name, "").strip(), root)
 
     sources = [source.strip() for source in environment["dataset_source"].split(",") if source.strip()]
     is_published = environment.get("publish_cloudwatch_metrics", "").strip().lower() == "enabled"
     resources = _resources(root)
     return Options(
-        dataset_sources=[_relocated(source, root) for source in sources],
+        dataset_sources=[relocated(source, root) for source in sources],
         dataset_format=environment["dataset_format"],
         output_path=path("output_path"),
         baseline_statistics=path("baseline_statistics"),
@@ -87,21 +79,6 @@ def read_options(environment: Mapping[str, str]) -> Options:
         hosts=resources.get("hosts") or (),
         current_host=resources.get("current_host") or "",
     )
-
-
-def write_message(text: str, environment: Mapping[str, str]) -> None:
-    """Leave the exit message where SageMaker reads it; on a machine without the container's folders, nowhere."""
-    root = base_dir(environment)
-    if not root.is_dir() or not os.access(root, os.W_OK):
-        return
-    (root / "output").mkdir(exist_ok=True)
-    (root / "output/message").write_text(text[:_LONGEST_MESSAGE], encoding="utf-8")
-
-
-def _relocated(path: str, root: Path) -> str:
-    if path == _ROOT or path.startswith(f"{_ROOT}/"):
-        return str(root / path[len(_ROOT) + 1 :])
-    return path.removeprefix("file://")
 
 
 def _resources(root: Path) -> dict[str, Any]:
