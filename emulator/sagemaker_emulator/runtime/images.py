@@ -87,16 +87,17 @@ def _builtin(module: str, definitions: MetricDefinitions = (), *, fixed: bool = 
     )
 
 
+_ANALYZER = ("python3", "-m", "kfp_sagemaker.monitoring.analyzer")
+
 BUILTINS = {
     "linear-learner": _builtin("linear_learner", metric_definitions.LINEAR_LEARNER, fixed=True),
     "kmeans": _builtin("kmeans", metric_definitions.KMEANS, fixed=True),
     "xgboost": _builtin("xgboost", metric_definitions.XGBOOST, fixed=True),
     "sagemaker-xgboost": _builtin("xgboost", metric_definitions.XGBOOST),
     "sagemaker-scikit-learn": _builtin("scikit_learn"),
-    # The suite's own analyzer, installed beside the emulator, stands for Model Monitor's closed one.
-    "sagemaker-model-monitor-analyzer": Image(
-        "model-monitor-analyzer", process=("python3", "-m", "kfp_sagemaker.monitoring.analyzer")
-    ),
+    # The suite's own analyzer, installed beside the emulator, stands for Model Monitor's closed one too.
+    "sagemaker-model-monitor-analyzer": Image("model-monitor-analyzer", process=_ANALYZER),
+    "kfp-sagemaker-python-analyzer": Image("analyzer", process=_ANALYZER),
 }
 """By repository: every region's registry has these, under other accounts and hosts."""
 _IMAGE_URI = re.compile(r"(?:\S+/)?(?P<repository>[^/:@\s]+)(?:[:@]\S+)?")
