@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from sagemaker_emulator.ministack_cloudwatch import MinistackCloudWatch
 from sagemaker_emulator.ministack_iam import MinistackIam
 from sagemaker_emulator.ministack_state import MinistackState
 from sagemaker_emulator.settings import DEFAULT_REGION, HOST, Settings
@@ -66,6 +67,7 @@ class Ministack:
         import ministack.core.persistence
         import ministack.core.responses
         import ministack.core.router
+        import ministack.services.cloudwatch
 
         self._app: Any = ministack.app
         self._router = ministack.core.router
@@ -76,6 +78,7 @@ class Ministack:
             ministack.core.responses,
             ministack.core.router,
         )
+        MinistackCloudWatch(ministack.services.cloudwatch)
         self.iam.let_services_name_their_account()
         self.iam.let_simulations_have_context()
         self.iam.let_simulations_have_a_resource()
