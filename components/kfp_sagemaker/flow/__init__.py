@@ -1,1 +1,1 @@
-"""Training flows declared in one file, ``flow.yaml``, and what runs them: kfp.local, Kubeflow Pipelines, Step Functions."""
+"""Training flows declared in one file, ``flow.yaml``, and the engines that run them."""
