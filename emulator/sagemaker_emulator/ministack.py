@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from sagemaker_emulator.clock import Clock
 from sagemaker_emulator.ministack_cloudwatch import MinistackCloudWatch
 from sagemaker_emulator.ministack_iam import MinistackIam
 from sagemaker_emulator.ministack_state import MinistackState
@@ -56,9 +57,15 @@ class Ministack:
     Args:
         settings: The emulator's settings.
         on_decision: Called with (principal, action, resource, allowed) for each call ministack authorises.
+        clock: The emulator's time, by which sessions expire; real time by default.
     """
 
-    def __init__(self, settings: Settings, on_decision: Callable[[str, str, str, bool], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_decision: Callable[[str, str, str, bool], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._account_id = settings.account_id
         _set_environment(settings)
         import ministack.app
@@ -80,8 +87,10 @@ class Ministack:
         )
         MinistackCloudWatch(ministack.services.cloudwatch)
         self.iam.let_services_name_their_account()
-        self.iam.let_simulations_have_context()
-        self.iam.let_simulations_have_a_resource()
+        self.iam.authorize_iam_by_resource()
+        self.iam.simulate_policies()
+        if clock is not None:
+            self.iam.let_sessions_expire_by(clock)
         self._state = MinistackState(
             ministack.app, ministack.core.persistence, ministack.core.responses, settings.state_dir / "ministack"
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, MutableMapping
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
+from sagemaker_emulator.clock import Clock
 from sagemaker_emulator.errors import AccessDenied, ApiError
+from sagemaker_emulator.ministack_simulation import Simulator
 
 _SOURCE_ACCOUNT = "aws:sourceaccount"
 _JSON_AUTH_CODES = {
@@ -153,39 +154,50 @@ class MinistackIam:
         # ministack looks the function up in its module at each call.
         evaluator.evaluate_trust_policy = evaluate_trust_policy
 
-    def let_simulations_have_context(self) -> None:
-        """Evaluate policies in ``SimulatePrincipalPolicy`` with its ``ContextEntries``, which ministack skips."""
-        evaluator, iam = self._evaluator, self._app._get_module("iam")
-        evaluate, extract = evaluator.evaluate, iam._extract_simulate_params
-        entries: ContextVar[dict[str, Any]] = ContextVar("simulation_context")
+    def simulate_policies(self) -> None:
+        """Answer the policy simulator's two operations: ministack skips context, boundaries and further resources."""
+        Simulator(self._app._get_module("iam"), self._evaluator, self._responses.get_account_id).install()
 
-        def extract_simulate_params(parameters: Any) -> Any:
-            entries.set(_context_entries(lambda name: iam._p(parameters, name)))
-            return extract(parameters)
+    def authorize_iam_by_resource(self) -> None:
+        """Authorise IAM's calls on the role with its path, or on the principal simulated, and know boundaries.
 
-        def evaluate_with_context(context: Any, *policies: Any, **options: Any) -> Any:
-            if known := entries.get(None):
-                context = replace(context, service_context={**context.service_context, **known})
-            return evaluate(context, *policies, **options)
-
-        # ministack looks both up in their modules at each call; each request has context variables of its own.
-        iam._extract_simulate_params = extract_simulate_params
-        evaluator.evaluate = evaluate_with_context
-
-    def let_simulations_have_a_resource(self) -> None:
-        """Authorise ``SimulatePrincipalPolicy`` on the principal it asks about, as AWS does; ministack has ``*``."""
-        actions = self._iam_actions
-        extract = actions.extract_resource_arn
+        ministack takes the ARN of a role without its path and has no ``iam:PermissionsBoundary``, without which nobody
+        may be let make roles of limited rights only.
+        """
+        actions, roles = self._iam_actions, self._app._get_module("iam")._roles
+        extract, tag_context = actions.extract_resource_arn, actions.request_tag_context
 
         def extract_resource_arn(service: str, *request: Any) -> str:
-            found = str(extract(service, *request))
-            if service != "iam" or found != "*":
-                return found
-            source = actions._query_param(request[4], "PolicySourceArn")  # of method, path, headers, body, parameters
-            return str(source or found)
+            if service == "iam":
+                parameters = request[4]  # of method, path, headers, body, parameters
+                if source := actions._query_param(parameters, "PolicySourceArn"):
+                    return str(source)
+                name = actions._query_param(parameters, "RoleName")
+                if role := roles.get(name):
+                    return str(role["Arn"])
+                if name and (path := actions._query_param(parameters, "Path")):
+                    return f"arn:aws:iam::{self._responses.get_account_id()}:role{path}{name}"
+            return str(extract(service, *request))
 
-        # ministack looks the function up in its module at each call.
+        def request_tag_context(service: str, action: str, body: bytes, parameters: Any) -> dict[str, Any]:
+            context: dict[str, Any] = tag_context(service, action, body, parameters)
+            if service == "iam":
+                role = roles.get(actions._query_param(parameters, "RoleName")) or {}
+                boundary = actions._query_param(parameters, "PermissionsBoundary") or role.get("PermissionsBoundary")
+                if boundary:
+                    context["iam:PermissionsBoundary"] = boundary
+            return context
+
+        # ministack looks both up in their module at each call.
         actions.extract_resource_arn = extract_resource_arn
+        actions.request_tag_context = request_tag_context
+
+    def let_sessions_expire_by(self, clock: Clock) -> None:
+        """Have temporary credentials expire by the emulator's calendar, which can be set ahead."""
+        time = SimpleNamespace(time=lambda: clock.now().timestamp())
+        # Both modules use the clock for nothing but the expiry of sessions and of requests presigned in the old way.
+        self._evaluator.time = time
+        self._app._get_module("sts").time = time
 
     def report_decisions(self, on_decision: Callable[[str, str, str, bool], None]) -> None:
         """Call a function with (principal, action, resource, allowed) for each call that is evaluated from now on."""
@@ -201,17 +213,6 @@ class MinistackIam:
 
         # ministack looks the function up in its module at each call.
         evaluator.enforce = reporting_enforce
-
-
-def _context_entries(parameter: Callable[[str], str]) -> dict[str, Any]:
-    entries: dict[str, Any] = {}
-    while key := parameter(f"ContextEntries.member.{len(entries) + 1}.ContextKeyName"):
-        place = f"ContextEntries.member.{len(entries) + 1}.ContextKeyValues.member"
-        values: list[str] = []
-        while value := parameter(f"{place}.{len(values) + 1}"):
-            values.append(value)
-        entries[key.lower()] = values[0] if len(values) == 1 else values
-    return entries
 
 
 def _parse_document(document: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from sagemaker_emulator import operations
 from sagemaker_emulator.app import create_app
 from sagemaker_emulator.auth import Authorizations
 from sagemaker_emulator.aws_access import ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY
+from sagemaker_emulator.clock import Clock
 from sagemaker_emulator.gateway import Gateway
 from sagemaker_emulator.ministack import Ministack
 from sagemaker_emulator.settings import DEFAULT_REGION, HOST, Settings
@@ -127,9 +128,10 @@ async def serve(
         stop_with_stdin: Stop also when standard input ends.
     """
     authorizations = Authorizations()
-    ministack = Ministack(settings, authorizations.record)
+    clock = Clock()
+    ministack = Ministack(settings, authorizations.record, clock)
     await ministack.start()
-    app = create_app(settings)
+    app = create_app(settings, clock)
     operations.load()
     gateway = Gateway(app, ministack, authorizations, emulator_version())
     app.aws.attach(ministack.iam)
