@@ -10,6 +10,7 @@ from typing import Any
 
 from kfp_sagemaker.access.permissions import (
     EXECUTION_GRANTS,
+    METRICS_SERVICE_GRANTS,
     NODE_GRANTS,
     POD_GRANTS,
     SAGEMAKER_SERVICE,
@@ -107,6 +108,11 @@ def execution_policy(place: Place) -> Document:
 def node_policy(place: Place) -> Document:
     """What programs on the worker nodes may do: ask the suite's endpoints."""
     return _policy(place, NODE_GRANTS)
+
+
+def metrics_service_policy(place: Place) -> Document:
+    """What the HTTPS service of training metrics may do: read jobs and metrics, write its own log."""
+    return _policy(place, METRICS_SERVICE_GRANTS)
 
 
 def execution_trust(place: Place) -> Document:

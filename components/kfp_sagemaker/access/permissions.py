@@ -298,3 +298,18 @@ NODE_GRANTS: tuple[Grant, ...] = (
     Grant(("worker_node",), "InvokeEndpoint", ("sagemaker:InvokeEndpoint",), _sagemaker("endpoint"), _IS_TAGGED),
 )
 """What programs on the worker nodes need to be allowed to ask an endpoint, with the nodes' own role."""
+
+METRICS_SERVICE_GRANTS: tuple[Grant, ...] = (
+    Grant(("metrics_service",), "DescribeJobs", ("sagemaker:DescribeTrainingJob",), _sagemaker("training-job")),
+    # ListTrainingJobs, GetMetricData and ListMetrics know no resources.
+    Grant(("metrics_service",), "ListJobs", ("sagemaker:ListTrainingJobs",)),
+    Grant(("metrics_service",), "ReadMetrics", ("cloudwatch:GetMetricData", "cloudwatch:ListMetrics")),
+    Grant(
+        ("metrics_service",),
+        "WriteLog",
+        ("logs:CreateLogStream", "logs:PutLogEvents"),
+        ("arn:{partition}:logs:{region}:{account_id}:log-group:/aws/lambda/training-metrics:*",),
+    ),
+)
+"""What the HTTPS service of training metrics needs to be allowed, as the role of its Lambda function: see
+manifests/aws/training-metrics-service.yaml, whose stack is called ``training-metrics``."""

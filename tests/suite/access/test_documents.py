@@ -16,6 +16,7 @@ PLACE = Place("111122223333", "example-bucket", "kubeflow/", region="eu-west-1")
 GRANTS = [grant for grants in permissions.POD_GRANTS.values() for grant in grants] + [
     *permissions.EXECUTION_GRANTS,
     *permissions.NODE_GRANTS,
+    *permissions.METRICS_SERVICE_GRANTS,
 ]
 
 
@@ -38,7 +39,7 @@ def test_a_document_is_one_iam_takes(name: str) -> None:
 
 @pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: grant.sid)
 def test_a_grant_is_for_components_there_are_and_no_wider_than_it_says(grant: permissions.Grant) -> None:
-    public = set(components.__all__) | {permissions.EVERY_COMPONENT, "worker_node"}
+    public = set(components.__all__) | {permissions.EVERY_COMPONENT, "worker_node", "metrics_service"}
     assert set(grant.components) <= public
     assert not any("*" in action for action in grant.actions)
     knows_no_resource = re.compile(
