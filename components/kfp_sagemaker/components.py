@@ -17,6 +17,7 @@ from kfp_sagemaker.endpoints.component import (
     endpoint_metrics,
     invoke_endpoint,
 )
+from kfp_sagemaker.evaluation.component import evaluate_model
 from kfp_sagemaker.metrics.component import compare_predictions
 from kfp_sagemaker.models.component import create_model, publish_models
 from kfp_sagemaker.monitoring.quality.component import check_violations, monitor_data_quality, suggest_baseline
@@ -44,6 +45,7 @@ __all__ = [
     "delete_resources_on_exit",
     "deploy_endpoint",
     "endpoint_metrics",
+    "evaluate_model",
     "invoke_endpoint",
     "list_captured_data",
     "monitor_data_quality",

@@ -28,6 +28,12 @@ LEAST: dict[str, dict[str, Any]] = {
     "delete_resources_on_exit": {"status": dsl.PipelineTaskFinalStatus("SUCCEEDED", "run", "task", 0, "")},
     "deploy_endpoint": {"model_name": "m"},
     "endpoint_metrics": {"endpoint_name": "e"},
+    "evaluate_model": {
+        "test_s3_uri": "s3://bucket/test.csv",
+        "output_s3_uri": "s3://bucket/evaluation",
+        "problem_type": "binary_classification",
+        "model_name": "m",
+    },
     "invoke_endpoint": {"endpoint_name": "e", "rows": ["1"]},
     "list_captured_data": {"endpoint_name": "e"},
     "monitor_data_quality": {

@@ -31,8 +31,8 @@ CACHEABLE = {
     "tune",
     "upload_source",
 }
-# What needs polars and datasketches in its step.
-ANALYSING = {"monitor_data_quality", "suggest_baseline"}
+# What needs polars and datasketches, or scikit-learn, in its step.
+ANALYSING = {"evaluate_model", "monitor_data_quality", "suggest_baseline"}
 MAX_EXECUTOR_BYTES = 4096
 
 each_component = pytest.mark.parametrize("name", components.__all__)

@@ -20,8 +20,9 @@ SAGEMAKER_SERVICE = "sagemaker.amazonaws.com"
 _JOBS = ("train", "tune", "process", "batch_transform")
 # These start processing jobs too, with engine image or managed.
 _ANALYSES = ("suggest_baseline", "monitor_data_quality")
+_TRANSFORMING = ("batch_transform", "evaluate_model")
 # What runs as the execution role; an endpoint with data capture writes objects.
-_HOSTED = (*_JOBS, *_ANALYSES, "create_monitoring_schedule", "deploy_endpoint")
+_HOSTED = (*_JOBS, *_ANALYSES, "evaluate_model", "create_monitoring_schedule", "deploy_endpoint")
 _SCHEDULING = (
     "create_monitoring_schedule",
     "delete_monitoring_schedule",
@@ -75,13 +76,14 @@ def _sagemaker(*resource_types: str) -> tuple[str, ...]:
     return tuple(f"{_SAGEMAKER}{kind}/*" for kind in resource_types)
 
 
-def _job(component: str, kind: str, resource_type: str) -> tuple[Grant, ...]:
+def _job(components: str | tuple[str, ...], kind: str, resource_type: str) -> tuple[Grant, ...]:
     """The life of a job: created with tags, watched, stopped by its own step or by the run's exit handler."""
     resources = _sagemaker(resource_type)
+    starting = (components,) if isinstance(components, str) else components
     return (
-        Grant((component,), "Create", (f"sagemaker:Create{kind}",), resources, _CREATES_TAGGED),
-        Grant((component,), "Describe", (f"sagemaker:Describe{kind}",), resources),
-        Grant((component, *_DELETING), "Stop", (f"sagemaker:Stop{kind}",), resources, _IS_TAGGED),
+        Grant(starting, "Create", (f"sagemaker:Create{kind}",), resources, _CREATES_TAGGED),
+        Grant(starting, "Describe", (f"sagemaker:Describe{kind}",), resources),
+        Grant((*starting, *_DELETING), "Stop", (f"sagemaker:Stop{kind}",), resources, _IS_TAGGED),
     )
 
 
@@ -119,8 +121,13 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
         ),
         Grant(("tune",), "DescribeTheBestTrial", ("sagemaker:DescribeTrainingJob",), _sagemaker("training-job")),
         *_job("process", "ProcessingJob", "processing-job"),
-        *_job("batch_transform", "TransformJob", "transform-job"),
-        Grant(_JOBS, "ReadLogs", ("logs:DescribeLogStreams", "logs:GetLogEvents"), (f"{_LOG_GROUPS}*",)),
+        *_job(_TRANSFORMING, "TransformJob", "transform-job"),
+        Grant(
+            (*_JOBS, "evaluate_model"),
+            "ReadLogs",
+            ("logs:DescribeLogStreams", "logs:GetLogEvents"),
+            (f"{_LOG_GROUPS}*",),
+        ),
         Grant(
             (*_JOBS, "create_model"),
             "PassRole",
@@ -169,7 +176,7 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
             "ListEndpointsAndModels",
             ("sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"),
         ),
-        Grant(("invoke_endpoint",), "Invoke", ("sagemaker:InvokeEndpoint",), _ENDPOINTS, _IS_TAGGED),
+        Grant(("invoke_endpoint", "evaluate_model"), "Invoke", ("sagemaker:InvokeEndpoint",), _ENDPOINTS, _IS_TAGGED),
         Grant(("endpoint_metrics",), "ReadMetrics", ("cloudwatch:GetMetricData", "cloudwatch:ListMetrics")),
         Grant(
             ("deploy_endpoint", *_DELETING),

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn import metrics as sk
+from sklearn import metrics
 
 from kfp_sagemaker.aws.errors import DataError
 from kfp_sagemaker.evaluation import scores
 from kfp_sagemaker.evaluation.options import BINARY, DEFAULT_THRESHOLD, REGRESSION, Options
 from kfp_sagemaker.evaluation.predictions import Row, as_number, clean
 
+# scikit-learn has no annotations, and what checkers infer from its defaults is wrong.
+sk: Any = metrics
 # A curve for people: more points show nothing more, and a step's artifact metadata is small.
 _MAX_CURVE_POINTS = 200
 _SHOWN_LABELS = 10

@@ -34,8 +34,19 @@ def batch_transform(*, region: str, assume_role_arn: str, **arguments: Any) -> O
     Returns:
         The job's name and where its results are.
     """
-    job = TransformJob(**arguments)
-    session = open_session(region, assume_role_arn)
+    return run(open_session(region, assume_role_arn), TransformJob(**arguments))
+
+
+def run(session: Session, job: TransformJob) -> Outputs:
+    """Run a batch transform job to its end.
+
+    Args:
+        session: The step's session.
+        job: The arguments.
+
+    Returns:
+        The job's name and where its results are.
+    """
     request = build_request(job, service_model=session.client("sagemaker").meta.service_model)
     outcome = engine.run(
         session,
