@@ -129,6 +129,7 @@ class OptunaSearch:
                 min_resource=resources[0], max_resource=resources[1], reduction_factor=_REDUCTION_FACTOR
             )
         self._study = optuna.create_study(
+            study_name=f"seed-{seed}",  # Hyperband draws a trial's bracket from this name
             sampler=sampler,
             pruner=pruner if self._prunes else optuna.pruners.NopPruner(),
             direction="minimize" if is_minimized else "maximize",
