@@ -101,6 +101,8 @@ class FlowResult:
         status: ``Succeeded`` or ``Failed``; missed gates fail a run too.
         failure_reason: Why it failed; empty when it succeeded.
         metrics: The evaluation's metrics by name.
+        main_metrics: Those of the main branch that they were compared with; empty where it has none.
+        main_commit: The main branch's commit that had them; empty where it has none.
         gates: What each gate said, in the file's order.
         jobs: The jobs, in the order they ran.
         links: Pages to look at, label to URL.
@@ -118,6 +120,8 @@ class FlowResult:
     branch: str = ""
     failure_reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    main_metrics: Mapping[str, float] = field(default_factory=dict)
+    main_commit: str = ""
     gates: Sequence[GateResult] = ()
     jobs: Sequence[Job] = ()
     links: Mapping[str, str] = field(default_factory=dict)
