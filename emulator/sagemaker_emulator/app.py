@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sagemaker_emulator.monitoring.schedules import MonitoringSchedules
     from sagemaker_emulator.runtime.images import ImageRegistry
     from sagemaker_emulator.runtime.jobs import Jobs
+    from sagemaker_emulator.workflows.executions import Executions
 
 
 @dataclass
@@ -30,6 +31,7 @@ class App:
         hosting: The running endpoints.
         jobs: The running training, processing and transform jobs.
         monitoring: The running monitoring schedules.
+        executions: The running executions of state machines.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class App:
     hosting: Hosting = field(init=False)
     jobs: Jobs = field(init=False)
     monitoring: MonitoringSchedules = field(init=False)
+    executions: Executions = field(init=False)
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> App:
@@ -54,6 +57,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> App:
     from sagemaker_emulator.monitoring.schedules import MonitoringSchedules
     from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
     from sagemaker_emulator.runtime.jobs import Jobs
+    from sagemaker_emulator.workflows.executions import Executions
 
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = App(settings, Store(settings.state_dir / "sagemaker.sqlite"), clock or Clock(), InternalAws(settings))
@@ -61,4 +65,5 @@ def create_app(settings: Settings, clock: Clock | None = None) -> App:
     app.hosting = Hosting(app)
     app.jobs = Jobs(app)
     app.monitoring = MonitoringSchedules(app)
+    app.executions = Executions(app)
     return app

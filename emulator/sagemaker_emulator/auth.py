@@ -41,7 +41,25 @@ _RESOURCE_PARAMETERS = (
 _OWN_TYPE = re.compile(r"(?:Create|Describe|Update|Delete|Stop|Start|Invoke)(\w+?)(?:V2|Async|WeightsAndCapacities)?$")
 # Other lists act on no resource: their parameters are filters.
 _LISTS_OF_ONE = ("ListTrainingJobsForHyperParameterTuningJob",)
-_ROLE_PARAMETERS = ("RoleArn", "ExecutionRoleArn")
+_ROLE_PARAMETERS = ("RoleArn", "ExecutionRoleArn", "roleArn")
+
+
+@dataclass(frozen=True)
+class _Namespace:
+    """How a service's actions are spelled, what tagging at creation needs, and to whom it passes roles."""
+
+    prefix: str
+    tagging_action: str
+    principal: str
+
+
+_SAGEMAKER = _Namespace("sagemaker", "AddTags", "sagemaker.amazonaws.com")
+_NAMESPACES = {
+    "sagemaker": _SAGEMAKER,
+    "sagemaker-runtime": _SAGEMAKER,
+    "stepfunctions": _Namespace("states", "TagResource", "states.amazonaws.com"),
+    "glue": _Namespace("glue", "TagResource", "glue.amazonaws.com"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +107,17 @@ def authorize(iam: MinistackIam, caller: Caller, ctx: Context, operation: Operat
     Raises:
         ApiError: It may not.
     """
-    namespace = "sagemaker" if operation.service.startswith("sagemaker") else operation.service
-    action = f"{namespace}:{_action_name(operation.name)}"
+    namespace = _NAMESPACES.get(operation.service, _Namespace(operation.service, "TagResource", ""))
+    action = f"{namespace.prefix}:{_action_name(operation.name)}"
     conditions = dict(_condition_keys(params))
     conditions.update(_resource_tags(ctx, operation, params))
     target = resource_arn(ctx, operation, params)
     iam.authorize(caller, action, target, conditions)
-    if params.get("Tags") and operation.name.startswith("Create"):
+    if (params.get("Tags") or params.get("tags")) and operation.name.startswith("Create"):
         tagging = {**conditions, "sagemaker:taggingaction": operation.name}
-        iam.authorize(caller, f"{namespace}:AddTags", target, tagging)
-    for role_arn in _passed_roles(params):
-        passed_to = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
+        iam.authorize(caller, f"{namespace.prefix}:{namespace.tagging_action}", target, tagging)
+    for role_arn in _passed_roles(ctx, operation, params):
+        passed_to = {"iam:passedtoservice": namespace.principal}
         iam.authorize(caller, "iam:PassRole", role_arn, passed_to)
 
 
@@ -109,6 +127,11 @@ def resource_arn(ctx: Context, operation: Operation, params: dict[str, Any]) -> 
         return str(given)
     if operation.service == "application-autoscaling" and (target := params.get("ResourceId")):
         return f"arn:{ctx.partition}:{operation.service}:{ctx.region}:{ctx.account_id}:scalable-target/{target}"
+    if operation.service == "stepfunctions":
+        return _state_machine_arn(ctx, params)
+    if operation.service == "glue":
+        job = params.get("JobName") or params.get("Name")
+        return f"arn:{ctx.partition}:glue:{ctx.region}:{ctx.account_id}:job/{job}" if job else "*"
     match = _OWN_TYPE.match(operation.name)
     own = f"{match.group(1)}Name" if match else ""
     for parameter, resource_type in sorted(_RESOURCE_PARAMETERS, key=lambda item: item[0] != own):
@@ -121,7 +144,19 @@ def resource_arn(ctx: Context, operation: Operation, params: dict[str, Any]) -> 
     return "*"
 
 
-def _passed_roles(params: dict[str, Any]) -> Iterator[str]:
+def _state_machine_arn(ctx: Context, params: dict[str, Any]) -> str:
+    for member in ("resourceArn", "executionArn", "stateMachineArn"):
+        if given := params.get(member):
+            return str(given)
+    name = params.get("name")
+    return f"arn:{ctx.partition}:states:{ctx.region}:{ctx.account_id}:stateMachine:{name}" if name else "*"
+
+
+def _passed_roles(ctx: Context, operation: Operation, params: dict[str, Any]) -> Iterator[str]:
+    if operation.service == "glue":
+        role = params.get("Role") or params.get("JobUpdate", {}).get("Role")
+        yield from [glue_role_arn(ctx, role)] if role else []
+        return
     # A tuning job's roles are in its training definitions.
     definitions = [params.get("TrainingJobDefinition", {}), *params.get("TrainingJobDefinitions", ())]
     roles = {
@@ -131,6 +166,11 @@ def _passed_roles(params: dict[str, Any]) -> Iterator[str]:
         if part.get(name)
     }
     yield from sorted(roles)
+
+
+def glue_role_arn(ctx: Context, role: str) -> str:
+    """Return the ARN of a role that Glue takes by its name too."""
+    return role if role.startswith("arn:") else f"arn:{ctx.partition}:iam::{ctx.account_id}:role/{role}"
 
 
 def _monitoring_job(params: dict[str, Any]) -> dict[str, Any]:
@@ -170,9 +210,9 @@ def _condition_keys(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     machines = (resources, cluster, *groups, *params.get("ProductionVariants", []))
     if types := [machine["InstanceType"] for machine in machines if machine.get("InstanceType")]:
         yield "sagemaker:instancetypes", types
-    if tags := params.get("Tags"):
-        # SageMaker lists tags, Application Auto Scaling maps them.
-        values = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+    if tags := params.get("Tags") or params.get("tags"):
+        # SageMaker and Step Functions list tags, with members spelled differently; the others map them.
+        values = tags if isinstance(tags, dict) else dict(tuple(tag.values()) for tag in tags)
         yield "aws:tagkeys", list(values)
         for key, value in values.items():
             yield f"aws:requesttag/{key.lower()}", value

@@ -25,7 +25,13 @@ ROOT_SECRET_ACCESS_KEY = "test"  # noqa: S105 - ministack's well-known root cred
 INTERNAL_USER_AGENT = "sagemaker-emulator-internal"
 """Marks the emulator's own calls: they are neither delayed nor throttled."""
 SERVICE_PRINCIPAL = "sagemaker.amazonaws.com"
-_SESSION_NAME = "SageMaker"
+STATES_PRINCIPAL = "states.amazonaws.com"
+GLUE_PRINCIPAL = "glue.amazonaws.com"
+_SESSION_NAMES = {
+    SERVICE_PRINCIPAL: "SageMaker",
+    STATES_PRINCIPAL: "StepFunctions",
+    GLUE_PRINCIPAL: "GlueJobRunnerSession",
+}
 _SESSION_SECONDS = 3600
 _MAX_CONNECTIONS = 32
 _ECR_IMAGE = re.compile(
@@ -46,35 +52,39 @@ class InternalAws:
         self._iam: MinistackIam | None = None
         self._lock = threading.Lock()
         self._loader: Any = None
-        self._sessions: dict[tuple[str, str], Any] = {}
-        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._sessions: dict[tuple[str, str, str], Any] = {}
+        self._clients: dict[tuple[str, str, str, str], Any] = {}
         self.container_credentials = ContainerCredentials(settings.endpoint_url, self.role_credentials)
 
     def attach(self, iam: MinistackIam) -> None:
         """Give access to the roles; called once, before the first request."""
         self._iam = iam
 
-    def client(self, service: str, region: str, role_arn: str = "") -> Any:
+    def client(self, service: str, region: str, role_arn: str = "", principal: str = SERVICE_PRINCIPAL) -> Any:
         """Return a blocking client; call it in a thread, never on the event loop, which has to answer it.
 
         Args:
             service: botocore's service name.
             region: The region to sign for.
             role_arn: Whose rights the calls have; empty for the account's root. Matters only with ``--auth``.
+            principal: The service that assumes the role.
+
+        Raises:
+            PermissionError: The role is missing or does not trust the service.
         """
         if not self._settings.auth:
             role_arn = ""
-        key = service, region, role_arn
+        key = service, region, role_arn, principal if role_arn else ""
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._session(region, role_arn).create_client(
+                self._clients[key] = self._session(region, role_arn, principal).create_client(
                     service,
                     endpoint_url=self._settings.endpoint_url,
                     config=_client_config(),
                 )
             return self._clients[key]
 
-    def container_environment(self, region: str, role_arn: str) -> dict[str, str]:
+    def container_environment(self, region: str, role_arn: str, principal: str = SERVICE_PRINCIPAL) -> dict[str, str]:
         """Return the ``AWS_*`` environment of a container that runs as a role: credentials, region and endpoint.
 
         With ``--auth`` these are no keys, which would expire under a long-lived container, but where every AWS SDK
@@ -83,9 +93,10 @@ class InternalAws:
         Args:
             region: The container's region.
             role_arn: The execution role; may be empty.
+            principal: The service that assumes the role.
 
         Raises:
-            PermissionError: The role is missing or does not trust SageMaker.
+            PermissionError: The role is missing or does not trust the service.
         """
         environment = {
             "AWS_REGION": region,
@@ -98,17 +109,17 @@ class InternalAws:
         if not role_arn:
             return environment
         with self._lock:
-            self._session(region, role_arn)  # that it may be assumed is found out now, not by the container
-        return environment | self.container_credentials.environment(region, role_arn)
+            self._session(region, role_arn, principal)  # that it may be assumed is found out now, not by the container
+        return environment | self.container_credentials.environment(region, role_arn, principal)
 
-    def role_credentials(self, region: str, role_arn: str) -> Any:
+    def role_credentials(self, region: str, role_arn: str, principal: str) -> Any:
         """Return botocore's credentials of a role, which renew themselves through STS when they are about to expire.
 
         Raises:
-            PermissionError: The role is missing or does not trust SageMaker.
+            PermissionError: The role is missing or does not trust the service.
         """
         with self._lock:
-            return self._session(region, role_arn).get_credentials()
+            return self._session(region, role_arn, principal).get_credentials()
 
     def check_image_pull(self, region: str, role_arn: str, image_uri: str) -> None:
         """Ask ECR for an image as a pull does, with ``--auth``: there is no registry here, but there are rights.
@@ -155,19 +166,23 @@ class InternalAws:
         """
         if not _ROLE_ARN.fullmatch(role_arn):
             raise ValidationException(f"Invalid role ARN: {role_arn}")
-        if self._settings.auth and self._iam and not self._iam.service_may_assume(role_arn, SERVICE_PRINCIPAL):
+        if not self.may_assume(role_arn, SERVICE_PRINCIPAL):
             raise ValidationException(
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
                 f"'{SERVICE_PRINCIPAL}' to assume the role."
             )
 
-    def _session(self, region: str, role_arn: str) -> Any:
-        key = region, role_arn
+    def may_assume(self, role_arn: str, principal: str) -> bool:
+        """Return whether a role exists and trusts a service, such as ``states.amazonaws.com``; without auth all do."""
+        return not (self._settings.auth and self._iam) or bool(self._iam.service_may_assume(role_arn, principal))
+
+    def _session(self, region: str, role_arn: str, principal: str = SERVICE_PRINCIPAL) -> Any:
+        key = region, role_arn, principal if role_arn else ""
         if key not in self._sessions:
-            self._sessions[key] = self._make_session(region, role_arn)
+            self._sessions[key] = self._make_session(region, role_arn, principal)
         return self._sessions[key]
 
-    def _make_session(self, region: str, role_arn: str) -> Any:
+    def _make_session(self, region: str, role_arn: str, principal: str) -> Any:
         # Imported when first needed: it is most of the emulator's start-up time.
         import botocore.credentials
         import botocore.session
@@ -186,17 +201,19 @@ class InternalAws:
             "sts", endpoint_url=self._settings.endpoint_url, config=_client_config()
         )
         session._credentials = botocore.credentials.RefreshableCredentials.create_from_metadata(
-            metadata=self._assume(sts, role_arn),
-            refresh_using=lambda: self._assume(sts, role_arn),
+            metadata=self._assume(sts, role_arn, principal),
+            refresh_using=lambda: self._assume(sts, role_arn, principal),
             method="sts-assume-role",
         )
         return session
 
-    def _assume(self, sts: Any, role_arn: str) -> dict[str, str]:
-        # STS lets root assume any role a service is trusted with; that SageMaker is trusted is checked here.
-        if self._iam and not self._iam.service_may_assume(role_arn, SERVICE_PRINCIPAL):
-            raise PermissionError(f"{SERVICE_PRINCIPAL} cannot assume {role_arn}: it is missing or does not trust it")
-        answer = sts.assume_role(RoleArn=role_arn, RoleSessionName=_SESSION_NAME, DurationSeconds=_SESSION_SECONDS)
+    def _assume(self, sts: Any, role_arn: str, principal: str) -> dict[str, str]:
+        # STS lets root assume any role a service is trusted with; that this one is trusted is checked here.
+        if not self.may_assume(role_arn, principal):
+            raise PermissionError(f"{principal} cannot assume {role_arn}: it is missing or does not trust it")
+        answer = sts.assume_role(
+            RoleArn=role_arn, RoleSessionName=_SESSION_NAMES[principal], DurationSeconds=_SESSION_SECONDS
+        )
         credentials = answer["Credentials"]
         return {
             "access_key": credentials["AccessKeyId"],

@@ -23,19 +23,20 @@ class ContainerCredentials:
 
     Args:
         endpoint_url: The emulator's address.
-        role_credentials: Returns botocore's credentials of a region and role; they renew themselves.
+        role_credentials: Returns botocore's credentials of a region, role and the service that assumes it; they renew
+            themselves.
     """
 
-    def __init__(self, endpoint_url: str, role_credentials: Callable[[str, str], Any]) -> None:
+    def __init__(self, endpoint_url: str, role_credentials: Callable[[str, str, str], Any]) -> None:
         self._endpoint_url = endpoint_url
         self._role_credentials = role_credentials
         self._lock = threading.Lock()
-        self._tokens: dict[tuple[str, str], str] = {}
+        self._tokens: dict[tuple[str, str, str], str] = {}
 
-    def environment(self, region: str, role_arn: str) -> dict[str, str]:
+    def environment(self, region: str, role_arn: str, principal: str) -> dict[str, str]:
         """Return the variables by which the AWS SDKs of a container find its credentials."""
         with self._lock:
-            token = self._tokens.setdefault((region, role_arn), secrets.token_urlsafe())
+            token = self._tokens.setdefault((region, role_arn, principal), secrets.token_urlsafe())
         return {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self._endpoint_url}{CREDENTIALS_PATH}",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
@@ -50,9 +51,9 @@ class ContainerCredentials:
             ]
         if not roles:
             return _json(401, {"code": "Unauthorized", "message": "This token was not given to a container."})
-        region, role_arn = roles[0]
+        region, role_arn, principal = roles[0]
         try:
-            credentials = self._role_credentials(region, role_arn)
+            credentials = self._role_credentials(region, role_arn, principal)
             frozen = credentials.get_frozen_credentials()
         except (PermissionError, ClientError) as error:
             return _json(403, {"code": "AccessDenied", "message": str(error)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import uuid
 from typing import Any
 
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 _OWN_SERVICES = ("sagemaker", "sagemaker-runtime")
 _INTERNAL = INTERNAL_USER_AGENT.encode()
+# Glue's jobs are run here; that ministack would only pretend to run crawlers, triggers and workflows is why those stay
+# refused.
+_CATALOG_OPERATION = re.compile("Database|Table|Partition|Connection|ResourcePolic|SecurityConfiguration|UserDefined")
 _SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>SlowDown</Code>'
     b"<Message>Please reduce your request rate.</Message></Error>"
@@ -75,7 +79,7 @@ class Gateway:
             await asyncio.sleep(self._latency_seconds)
         region, service = _credential_scope(headers, scope["query_string"])
         models = self._models.get(service)
-        if models is not None:
+        if models is not None and not _is_of_data_catalog(service, headers):
             await _send(send, await self._answer(models, scope, headers, region, await read_body(receive)))
         elif service in ("s3", "") and not is_internal and self._throttles_s3(scope, headers):
             await read_body(receive)
@@ -148,6 +152,14 @@ def _find_operation(
         if model.protocol != "json" and (match := model.match_path(scope["method"], path)):
             return model, *match
     raise OperationNotImplemented(models[0].signing_name, f"{scope['method']} {scope['path']}")
+
+
+def _is_of_data_catalog(service: str, headers: protocol.Headers) -> bool:
+    """Return whether a request is for the half of Glue that is ministack's: databases, tables, connections."""
+    if service != "glue":
+        return False
+    name = headers.get(b"x-amz-target", b"").rpartition(b".")[2].decode("latin-1")
+    return _CATALOG_OPERATION.search(name) is not None
 
 
 def _handler(operation: Operation) -> Handler:

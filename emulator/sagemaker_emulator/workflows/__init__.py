@@ -1,0 +1,1 @@
+"""Step Functions: the Amazon States Language, run for real, and its service integrations."""
