@@ -135,7 +135,11 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line if mark else 0
-            hint = "; inside of { } a ${VARIABLE} needs quotes" if "${" in "".join(text.splitlines()[line : line + 1]) else ""
+            hint = (
+                "; inside of { } a ${VARIABLE} needs quotes"
+                if "${" in "".join(text.splitlines()[line : line + 1])
+                else ""
+            )
             self._add(file, line + 1, "", f"is not YAML: {error.problem or error.context}{hint}")
             return None
         except yaml.YAMLError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from kfp_sagemaker.aws.errors import ThresholdError
 from kfp_sagemaker.flow.definition import Gate
 from kfp_sagemaker.flow.result import GateKind, GateResult
 
@@ -72,3 +74,41 @@ def _wanted(kind: GateKind, limit: float, main_value: float | None) -> str:
     if main_value is None:
         return f"may be worse than main by {limit:g}, and main has none yet"
     return f"may be worse than main's {main_value:.6g} by {limit:g} at most"
+
+
+def absolute(gate: Gate, main_metrics: Mapping[str, float] | None) -> tuple[str, float | None]:
+    """A gate as a plain bound, for engines that do not know the main branch.
+
+    Args:
+        gate: The gate.
+        main_metrics: The metrics of the main branch.
+
+    Returns:
+        ``at_least`` or ``at_most``, and the bound; ``None`` where there is nothing on main to be worse than.
+    """
+    if gate.kind != "no_worse_than_main_by":
+        return gate.kind, gate.limit
+    less_is_better = gate.metric in LESS_IS_BETTER
+    kind = "at_most" if less_is_better else "at_least"
+    main = (main_metrics or {}).get(gate.metric)
+    if main is None:
+        return kind, None
+    return kind, main + gate.limit if less_is_better else main - gate.limit
+
+
+def check(gates: Sequence[Mapping[str, Any]], metrics: Mapping[str, float], main_metrics: Mapping[str, float]) -> None:
+    """Refuse to go on when a gate is missed; prints what each said.
+
+    Args:
+        gates: Each ``{"metric", "kind", "limit"}``.
+        metrics: The metrics of this run.
+        main_metrics: The metrics of the main branch.
+
+    Raises:
+        ThresholdError: Gates are missed; says which, and by how much.
+    """
+    results = evaluate([Gate(**gate) for gate in gates], metrics, main_metrics)
+    for result in results:
+        print(f"{'passed' if result.passed else 'MISSED'}: {sentence(result)}", flush=True)
+    if lines := missed(results):
+        raise ThresholdError("\n".join([f"{len(lines)} of {len(results)} gates missed:", *lines]))

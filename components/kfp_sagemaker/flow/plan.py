@@ -1,0 +1,402 @@
+"""What a flow does, as tasks: components of the suite with their arguments. Every engine is made of this.
+
+Names and places follow from the flow, the commit and what the task is asked to do, and from nothing else: the same
+commit finds its finished jobs again, another hyperparameter trains anew on the data that was prepared before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kfp_sagemaker.aws.names import request_hash
+from kfp_sagemaker.flow.definition import Channel, Flow, Glue, Processing, Step
+from kfp_sagemaker.flow.sources import Sources, Upload
+
+RUN_ID_CHARACTERS = 12
+_COMMIT_CHARACTERS = 8
+_HASH_CHARACTERS = 10
+# Room for the "-2" ... of a further attempt, as in aws.names.
+_ATTEMPT_CHARACTERS = 4
+_LONGEST_NAME, _LONGEST_TUNING_NAME = 63, 32
+_INPUT_PATH = "/opt/ml/processing/input/data"
+_OUTPUT_PATH = "/opt/ml/processing/output"
+
+PREPROCESS, TRAIN, TUNE, MODEL, EVALUATE, GATES, DEPLOY = (
+    "preprocess",
+    "train",
+    "tune",
+    "model",
+    "evaluate",
+    "gates",
+    "deploy",
+)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an earlier task returns, in place of an argument's value."""
+
+    task: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{{{self.task}.{self.name}}}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A component and what it is called with.
+
+    Attributes:
+        name: The task's name in the flow, such as ``train``.
+        component: The component's name.
+        arguments: Its arguments; an :class:`Output` may stand for a value, nested ones included.
+    """
+
+    name: str
+    component: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where and for which commit a flow runs.
+
+    Attributes:
+        bucket: The bucket.
+        region: The region.
+        role_arn: Role of SageMaker's jobs.
+        glue_role_arn: Role of Glue jobs; empty takes ``role_arn``.
+        commit: The commit.
+        engine: ``local``, ``kubeflow`` or ``stepfunctions``; Step Functions makes jobs of its own.
+        analyzer_image: The suite's image with the extra ``evaluation``: what Step Functions runs components in.
+        main_metrics: Metrics of the main branch, for gates that look at them.
+    """
+
+    bucket: str
+    region: str
+    role_arn: str
+    glue_role_arn: str = ""
+    commit: str
+    engine: str = "local"
+    analyzer_image: str = ""
+    main_metrics: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A flow's tasks in order, each after the one before it.
+
+    Attributes:
+        flow: The flow.
+        setting: Where it runs.
+        tasks: What it does.
+        uploads: What has to lie in S3 before.
+        evaluation_s3_uri: Where the evaluation leaves ``metrics.json``; empty without one.
+    """
+
+    flow: Flow
+    setting: Setting
+    tasks: tuple[Task, ...]
+    uploads: tuple[Upload, ...]
+    evaluation_s3_uri: str = ""
+
+    @property
+    def run_id(self) -> str:
+        """The same for every run of the same commit with the same engine: the jobs' tags hold it."""
+        own = "-sfn" if self.setting.engine == "stepfunctions" else ""
+        return f"{self.flow.name}-{self.setting.commit[:RUN_ID_CHARACTERS]}{own}"
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of all tasks."""
+        return request_hash({task.name: _plain(task.arguments) for task in self.tasks})[:_HASH_CHARACTERS]
+
+    def task(self, name: str) -> Task | None:
+        """The task of that name."""
+        return next((task for task in self.tasks if task.name == name), None)
+
+
+def build(flow: Flow, setting: Setting) -> Plan:
+    """Work out what a flow does.
+
+    Args:
+        flow: The flow.
+        setting: Where it runs.
+
+    Returns:
+        The plan. Nothing has been called.
+    """
+    return _Planner(flow, setting).plan()
+
+
+@dataclass
+class _Planner:
+    flow: Flow
+    setting: Setting
+    tasks: list[Task] = field(default_factory=list)
+    evaluation_s3_uri: str = ""
+
+    def __post_init__(self) -> None:
+        self.sources = Sources(self._uri("sources"))
+
+    def plan(self) -> Plan:
+        data_s3_uri = self._data()
+        self._train(data_s3_uri)
+        if self.flow.evaluation or self.flow.deployment:
+            self._model()
+        if self.flow.evaluation:
+            self._evaluate(data_s3_uri)
+        if self.flow.gates:
+            gates = [{"metric": gate.metric, "kind": gate.kind, "limit": gate.limit} for gate in self.flow.gates]
+            main = dict(self.setting.main_metrics or {})
+            looked_at = {gate.metric: main[gate.metric] for gate in self.flow.gates if gate.metric in main}
+            values = Output(EVALUATE, "metric_values")
+            self.tasks.append(
+                Task(GATES, "check_gates", {"metric_values": values, "gates": gates, "main_metrics": looked_at})
+            )
+        if self.flow.deployment:
+            self._deploy()
+        return Plan(self.flow, self.setting, tuple(self.tasks), self.sources.uploads, self.evaluation_s3_uri)
+
+    def _data(self) -> str:
+        """Make the channels; where they lie."""
+        source = self.flow.data.source
+        if not source.startswith("s3://"):
+            source = self.sources.add(source)
+        made_by = self.flow.preprocessing
+        if made_by is None:
+            return source
+        if isinstance(made_by, Glue):
+            component, arguments = "run_glue_job", self._glue(made_by, source)
+        elif isinstance(made_by, Processing):
+            component, arguments = "process", self._processing(made_by, source)
+        else:
+            component, arguments = made_by.component, {"input_s3_uri": source, **made_by.arguments}
+        # Where it writes is named after what it does.
+        name = self._name(PREPROCESS, component, arguments)
+        output = self._uri(name)
+        arguments = _with_output(component, arguments, output)
+        if component == "process":
+            arguments["job_name"] = name
+        if component == "run_glue_job" and isinstance(made_by, Glue) and made_by.script:
+            arguments["job_name"] = name
+        self._add(PREPROCESS, component, arguments)
+        return output
+
+    def _glue(self, glue: Glue, source: str) -> dict[str, Any]:
+        given = {f"--{name}": _as_text(value) for name, value in glue.arguments.items()}
+        arguments: dict[str, Any] = {
+            "arguments": {"--input_s3_uri": source, **given},
+            "timeout_minutes": glue.timeout_minutes,
+        }
+        if glue.job_name:
+            return {"job_name": glue.job_name, **arguments}
+        own = {
+            "script_s3_uri": self.sources.add(glue.script),
+            "role_arn": self.setting.glue_role_arn or self.setting.role_arn,
+            "command": glue.command,
+        }
+        if glue.command == "pythonshell":
+            sized: dict[str, Any] = {
+                "python_version": glue.python_version or "3.9",
+                "max_capacity": glue.max_capacity,
+                "glue_version": "3.0",
+            }
+        else:
+            sized = {
+                "python_version": glue.python_version or "3",
+                "glue_version": glue.glue_version,
+                "worker_type": glue.worker_type,
+                "number_of_workers": glue.number_of_workers,
+            }
+        return {**arguments, **own, **sized}
+
+    def _processing(self, processing: Processing, source: str) -> dict[str, Any]:
+        chosen = {
+            "image_uri": processing.image,
+            "framework": processing.framework,
+            "framework_version": processing.framework_version,
+            "code_s3_uri": self.sources.add(processing.script) if processing.script else "",
+            "container_entrypoint": list(processing.container_entrypoint),
+            "container_arguments": list(processing.container_arguments),
+            "environment": dict(processing.environment),
+        }
+        return {
+            "role_arn": self.setting.role_arn,
+            "inputs": [{"name": "data", "s3_uri": source, "local_path": _INPUT_PATH}],
+            **{name: value for name, value in chosen.items() if value},
+            "instance_type": processing.instance_type,
+            "instance_count": processing.instance_count,
+            "volume_size_gb": processing.volume_size_gb,
+            "max_runtime_seconds": processing.max_runtime_seconds,
+        }
+
+    def _train(self, data_s3_uri: str) -> None:
+        training = self.flow.training
+        resources = training.resources
+        arguments: dict[str, Any] = {
+            "role_arn": self.setting.role_arn,
+            "channels": [self._channel(name, data_s3_uri) for name in self.flow.training_channels],
+            **self._program(),
+            "hyperparameters": dict(training.hyperparameters),
+            "environment": dict(training.environment),
+            "metric_definitions": [{"name": each.name, "regex": each.regex} for each in training.metric_definitions],
+            "instance_type": resources.instance_type,
+            "instance_count": resources.instance_count,
+            "volume_size_gb": resources.volume_size_gb,
+            "max_runtime_seconds": resources.max_runtime_seconds,
+            "use_spot": resources.use_spot,
+            "max_wait_seconds": resources.max_wait_seconds,
+        }
+        arguments = {name: value for name, value in arguments.items() if value not in ({}, [], "", False, 0)}
+        if training.tuning is None:
+            self._add_job(TRAIN, "train", arguments)
+            return
+        tuning = training.tuning
+        arguments |= {
+            "objective_metric_name": tuning.objective.metric_name,
+            "objective_type": tuning.objective.type,
+            "strategy": tuning.strategy,
+            "max_training_jobs": tuning.max_jobs,
+            "max_parallel_training_jobs": tuning.max_parallel_jobs,
+            "random_seed": tuning.random_seed,
+            **_ranges(tuning.ranges),
+        }
+        self._add_job(TUNE, "tune", arguments, longest=_LONGEST_TUNING_NAME)
+
+    def _program(self) -> dict[str, Any]:
+        """The container, for training and serving alike."""
+        training = self.flow.training
+        if training.algorithm:
+            return {"algorithm": training.algorithm.name, "algorithm_version": training.algorithm.version}
+        if training.script:
+            return {
+                "algorithm": training.script.framework,
+                "algorithm_version": training.script.framework_version,
+                "source_s3_uri": self.sources.add_archive(training.script.source_dir),
+                "entry_point": training.script.entry_point,
+            }
+        return {"training_image": training.image}
+
+    def _model(self) -> None:
+        container = {"image" if name == "training_image" else name: value for name, value in self._program().items()}
+        trained = Output(TUNE, "best_model_data_url") if self.flow.training.tuning else Output(TRAIN, "model_data_url")
+        container |= {"model_data_url": trained}
+        if self.flow.training.environment:
+            container["environment"] = dict(self.flow.training.environment)
+        containers = [{name: value for name, value in container.items() if value != ""}]
+        arguments = {"role_arn": self.setting.role_arn, "containers": containers}
+        # The model is named after the job that trained it: its arguments are the same for every set of hyperparameters.
+        trainer = next(task for task in self.tasks if task.name in (TRAIN, TUNE))
+        name = self._name(MODEL, "create_model", {**arguments, "of": trainer.arguments["job_name"]})
+        self._add(MODEL, "create_model", {**arguments, "model_name": name})
+
+    def _evaluate(self, data_s3_uri: str) -> None:
+        evaluation = self.flow.evaluation
+        assert evaluation is not None  # noqa: S101 - its caller asked
+        channel = self.flow.data.channels.get(evaluation.data)
+        model = next(task for task in self.tasks if task.name == MODEL)
+        arguments = {
+            "model_name": model.arguments["model_name"],
+            "test_s3_uri": _below(data_s3_uri, channel.path) if channel else evaluation.data,
+            "problem_type": evaluation.problem_type,
+            "threshold": evaluation.threshold,
+            "positive_label": evaluation.positive_label,
+            "class_names": list(evaluation.class_names),
+            "instance_type": evaluation.instance_type,
+            "instance_count": evaluation.instance_count,
+            "title": f"{self.flow.name}: evaluation",
+        }
+        name = self._name(EVALUATE, "evaluate_model", arguments)
+        self.evaluation_s3_uri = self._uri(name)
+        arguments |= {"model_name": Output(MODEL, "model_name"), "output_s3_uri": self.evaluation_s3_uri}
+        self._add(EVALUATE, "evaluate_model", {**arguments, "job_name": name})
+
+    def _deploy(self) -> None:
+        deployment = self.flow.deployment
+        assert deployment is not None  # noqa: S101 - its caller asked
+        arguments = {
+            "endpoint_name": deployment.endpoint_name,
+            "model_name": Output(MODEL, "model_name"),
+            "instance_type": deployment.instance_type,
+            "initial_instance_count": deployment.instance_count,
+        }
+        self._add(DEPLOY, "deploy_endpoint", arguments)
+
+    def _channel(self, name: str, data_s3_uri: str) -> dict[str, str]:
+        channel: Channel = self.flow.data.channels[name]
+        return {"name": name, "s3_uri": _below(data_s3_uri, channel.path), "content_type": channel.content_type}
+
+    def _add_job(self, name: str, component: str, arguments: dict[str, Any], *, longest: int = _LONGEST_NAME) -> None:
+        job_name = self._name(name, component, arguments, longest)
+        self._add(name, component, {**arguments, "output_s3_uri": self._uri("models"), "job_name": job_name})
+
+    def _add(self, name: str, component: str, arguments: Mapping[str, Any]) -> None:
+        shared = {"region": self.setting.region, "tags": dict(self.flow.tags)}
+        if component == "split_dataset":
+            del shared["tags"]  # of S3 objects, which is not what is meant
+        self.tasks.append(
+            Task(name, component, {**arguments, **{key: value for key, value in shared.items() if value}})
+        )
+
+    def _name(self, task: str, component: str, arguments: Mapping[str, Any], longest: int = _LONGEST_NAME) -> str:
+        """``FLOW-TASK-COMMIT-HASH``, short enough for the suffix of a further attempt."""
+        engine = "stepfunctions" if self.setting.engine == "stepfunctions" else ""
+        digest = request_hash({"component": component, "engine": engine, "arguments": _plain(arguments)})
+        commit = re.sub(r"[^a-zA-Z0-9]+", "-", self.setting.commit[:_COMMIT_CHARACTERS]).strip("-")
+        ending = f"{task}-{commit}-{digest[:_HASH_CHARACTERS]}"
+        room = longest - _ATTEMPT_CHARACTERS - len(ending) - 1
+        start = self.flow.name[:room].rstrip("-") if room > 0 else ""
+        return f"{start}-{ending}" if start else ending[: longest - _ATTEMPT_CHARACTERS]
+
+    def _uri(self, *parts: str) -> str:
+        return "/".join(["s3:/", self.setting.bucket, *filter(None, [self.flow.prefix, self.flow.name, *parts])])
+
+
+def _with_output(component: str, arguments: dict[str, Any], output: str) -> dict[str, Any]:
+    if component == "run_glue_job":
+        return {**arguments, "arguments": {**arguments["arguments"], "--output_s3_uri": output}}
+    if component == "process":
+        return {**arguments, "outputs": [{"name": "data", "s3_uri": output, "local_path": _OUTPUT_PATH}]}
+    return {**arguments, "output_s3_uri": output}
+
+
+def _ranges(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for name, given in ranges.items():
+        scaling = {"scaling_type": given["scaling_type"]} if "scaling_type" in given else {}
+        for kind in ("continuous", "integer"):
+            if kind in given:
+                low, high = given[kind]
+                bounds = {"name": name, "min_value": low, "max_value": high, **scaling}
+                found.setdefault(f"{kind}_ranges", []).append(bounds)
+        if "categorical" in given:
+            values = [_as_text(value) for value in given["categorical"]]
+            found.setdefault("categorical_ranges", []).append({"name": name, "values": values})
+    return found
+
+
+def _below(uri: str, path: str) -> str:
+    return f"{uri.rstrip('/')}/{path}" if path else uri
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """The value with outputs as text, to be hashed."""
+    if isinstance(value, Output):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+__all__ = ["Output", "Plan", "Setting", "Step", "Task", "build"]
