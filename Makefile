@@ -12,10 +12,10 @@ unexport PYTHONPATH
 export UV_COMPILE_BYTECODE := 1
 ARGS ?=
 
-.PHONY: help run test lint generate bench component lock clean
+.PHONY: help run test test-k8s lint generate bench component lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.bootstrap: requirements/bootstrap.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,10 @@ run: $(VENV)/.local ## Run the housing pipeline on the embedded AWS (ARGS="--hel
 
 test: $(VENV)/.dev $(V2_VENV)/.installed ## Run the test suite (ARGS="tests/aws -k name")
 	$(BIN)/python -m pytest $(ARGS)
+
+test-k8s: $(VENV)/.dev ## Test against a real Kubernetes API, built once (ARGS="-k rotate"); takes minutes the first time
+	@programs="$$($(BIN)/python scripts/kubernetes_binaries.py)" && \
+	PATH="$$programs:$$PATH" $(BIN)/python -m pytest -n 0 -m "" --durations 5 tests/kubernetes tests/manifests $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, pyright
 	$(BIN)/ruff check .

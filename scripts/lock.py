@@ -32,6 +32,7 @@ def main() -> None:
     resolve("core.txt", "setup.py", *same_versions)
     resolve("bootstrap.txt", "requirements/bootstrap.in")
     resolve("sagemaker-v2.txt", "requirements/sagemaker-v2.in")
+    resolve("kubernetes.txt", "requirements/kubernetes.in")
 
 
 if __name__ == "__main__":

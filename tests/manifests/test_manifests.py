@@ -12,14 +12,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tests.manifests.overlays import MANIFESTS, OVERLAYS, edited_overlay
+
 ROOT = Path(__file__).parents[2]
-MANIFESTS = ROOT / "manifests"
 KUSTOMIZATIONS = sorted(MANIFESTS.rglob("kustomization.yaml"))
 TEMPLATES = MANIFESTS / "aws"  # of CloudFormation, see test_templates.py
 OBJECTS = sorted(
     path for path in MANIFESTS.rglob("*.yaml") if path.name != "kustomization.yaml" and TEMPLATES not in path.parents
 )
-OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
 # From other projects; kubernetes-validate knows Kubernetes' own.
 FOREIGN_KINDS = {"PodIdentityAssociation"}
 CREDENTIAL = re.compile(
@@ -61,12 +61,7 @@ def test_a_kustomization_names_what_there_is(path: Path) -> None:
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which builds kustomizations, is not installed")
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_builds_with_every_option(overlay: str, tmp_path: Path) -> None:
-    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    folder = copy / "overlays" / overlay
-    kustomization = folder / "kustomization.yaml"
-    kustomization.write_text(re.sub(r"^# ( *- |components)", r"\1", kustomization.read_text(), flags=re.MULTILINE))
-    if overlay == "static-secret":
-        (folder / "aws.env").write_text("AWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY=key\n")
+    folder = edited_overlay(overlay, tmp_path, with_options=True)
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr

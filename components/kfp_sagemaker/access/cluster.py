@@ -176,6 +176,8 @@ def secret_problems(values: Mapping[str, str]) -> list[str]:
             problems.append(f"{key} is unknown: must be {KEY_ID}, {SECRET_KEY}, {SESSION_TOKEN}")
         elif value != value.strip():
             problems.append(f"{key} has white space around it, such as the newline of `echo`: use `echo -n`")
+        elif not (value.isascii() and value.isprintable()):
+            problems.append(f"{key} is no text: `data` takes it encoded in base64, `stringData` as it is")
         elif value.strip('"') != value:
             problems.append(f"{key} has quotation marks around it")
     if values.get(KEY_ID, "").startswith("ASIA") and not values.get(SESSION_TOKEN):

@@ -19,12 +19,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-# The child ends with the test process, whatever ends that one (Linux; elsewhere the fixture's own clean-up has to do).
-_DIE_WITH_PARENT = (
-    "import ctypes, os, sys\n"
-    "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 9)\n"
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
+from tests.child_processes import dying_with_us
+
 DEADLINE_SECONDS = 60
 
 
@@ -160,7 +156,7 @@ class Container:
 
     def _command(self, program: str, action: str) -> list[str]:
         command = [sys.executable, "-m", f"sagemaker_emulator.containers.{program}", action]
-        return [sys.executable, "-S", "-E", "-c", _DIE_WITH_PARENT, *command]
+        return dying_with_us(command)
 
     def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
         return {**os.environ, "SAGEMAKER_BASE_DIR": str(self.base), **(env or {})}
