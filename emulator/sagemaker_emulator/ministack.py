@@ -18,7 +18,9 @@ from xml.sax.saxutils import escape
 
 from sagemaker_emulator.clock import Clock
 from sagemaker_emulator.ministack_cloudwatch import MinistackCloudWatch
+from sagemaker_emulator.ministack_http_api import MinistackHttpApi
 from sagemaker_emulator.ministack_iam import MinistackIam
+from sagemaker_emulator.ministack_lambda import MinistackLambda
 from sagemaker_emulator.ministack_state import MinistackState
 from sagemaker_emulator.settings import DEFAULT_REGION, HOST, Settings
 
@@ -71,6 +73,7 @@ class Ministack:
         import ministack.app
         import ministack.core.iam_actions
         import ministack.core.iam_evaluator
+        import ministack.core.lambda_runtime
         import ministack.core.persistence
         import ministack.core.responses
         import ministack.core.router
@@ -96,6 +99,12 @@ class Ministack:
         )
         if on_decision is not None:
             self.iam.report_decisions(on_decision)
+        core = ministack.core
+        self._lambda = MinistackLambda(ministack.app, core.lambda_runtime, core.iam_evaluator, core.responses, settings)
+        http_apis = MinistackHttpApi(ministack.app, core.responses, core.router, core.iam_evaluator, settings)
+        http_apis.let_apis_have_an_address()
+        http_apis.let_stages_throttle_and_log()
+        http_apis.stay_on_this_machine()
         self._to_lifespan: asyncio.Queue[Message] = asyncio.Queue()
         self._from_lifespan: asyncio.Queue[Message] = asyncio.Queue()
         self._lifespan: asyncio.Task[None] | None = None
@@ -112,7 +121,8 @@ class Ministack:
         await self._state.start()
 
     async def stop(self) -> None:
-        """Save everything and stop ministack's schedulers."""
+        """Save everything and stop ministack's schedulers and functions."""
+        await asyncio.to_thread(self._lambda.stop)
         await self._state.stop()
         await self._exchange("shutdown")
 
