@@ -22,6 +22,7 @@ Document = dict[str, Any]
 EXECUTION_ROLE_NAME = "kfp-sagemaker-execution"
 # IAM and STS quotas: the characters of a managed policy, not counting white space.
 MANAGED_POLICY_CHARACTERS = 6144
+STATES_SERVICE = "states.amazonaws.com"
 _AUDIENCE = "sts.amazonaws.com"
 
 
@@ -92,7 +93,7 @@ def pod_policies(place: Place, components: Iterable[str] | None = None) -> dict[
         topic: [grant for grant in grants if wanted is None or grant.is_needed_by(wanted)]
         for topic, grants in POD_GRANTS.items()
     }
-    return {topic: _policy(place, grants) for topic, grants in chosen.items() if grants}
+    return {topic: policy(place, grants) for topic, grants in chosen.items() if grants}
 
 
 def pod_policy_name(owner: str, topic: str) -> str:
@@ -102,23 +103,32 @@ def pod_policy_name(owner: str, topic: str) -> str:
 
 def execution_policy(place: Place) -> Document:
     """What SageMaker's jobs and endpoints may do."""
-    return _policy(place, EXECUTION_GRANTS)
+    return policy(place, EXECUTION_GRANTS)
 
 
 def node_policy(place: Place) -> Document:
     """What programs on the worker nodes may do: ask the suite's endpoints."""
-    return _policy(place, NODE_GRANTS)
+    return policy(place, NODE_GRANTS)
 
 
 def metrics_service_policy(place: Place) -> Document:
     """What the HTTPS service of training metrics may do: read jobs and metrics, write its own log."""
-    return _policy(place, METRICS_SERVICE_GRANTS)
+    return policy(place, METRICS_SERVICE_GRANTS)
 
 
 def execution_trust(place: Place) -> Document:
     """Lets SageMaker assume the execution role, for resources of this account only."""
     return _trust(
         {"Service": SAGEMAKER_SERVICE},
+        "sts:AssumeRole",
+        {"StringEquals": {"aws:SourceAccount": place.account_id}},
+    )
+
+
+def state_machine_trust(place: Place) -> Document:
+    """Lets Step Functions assume a role, for state machines of this account only."""
+    return _trust(
+        {"Service": STATES_SERVICE},
         "sts:AssumeRole",
         {"StringEquals": {"aws:SourceAccount": place.account_id}},
     )
@@ -178,7 +188,8 @@ def to_json(document: Document) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _policy(place: Place, grants: Iterable[Grant]) -> Document:
+def policy(place: Place, grants: Iterable[Grant]) -> Document:
+    """A policy that allows what the grants say, and nothing else."""
     return {"Version": "2012-10-17", "Statement": [_statement(place, grant) for grant in grants]}
 
 
