@@ -9,6 +9,7 @@
 For authors of pipelines only. A step never imports this module: in a step's pod `kfp.dsl` has no `component`.
 """
 
+from kfp_sagemaker.access.component import check_permissions
 from kfp_sagemaker.data.component import split_dataset, upload_source, verify_bucket_access
 from kfp_sagemaker.endpoints.component import (
     delete_resources,
@@ -36,6 +37,7 @@ from kfp_sagemaker.tuning.component import tune
 
 __all__ = [
     "batch_transform",
+    "check_permissions",
     "check_violations",
     "compare_predictions",
     "create_model",

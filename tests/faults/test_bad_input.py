@@ -19,6 +19,7 @@ ROLE = "arn:aws:iam::000000000000:role/jobs"
 # What each component needs at least.
 LEAST: dict[str, dict[str, Any]] = {
     "batch_transform": {"model_name": "m", "input_s3_uri": "s3://bucket/in", "output_s3_uri": "s3://bucket/out"},
+    "check_permissions": {},
     "check_violations": {"violations_s3_uri": "s3://bucket/constraint_violations.json"},
     "compare_predictions": {"predictions_s3_uris": ["s3://bucket/predictions"]},
     "create_model": {"role_arn": ROLE, "containers": [{"image": "image:1"}]},

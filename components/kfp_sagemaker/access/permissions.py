@@ -91,6 +91,8 @@ _ENDPOINTS = _sagemaker("endpoint")
 _ENDPOINTS_AND_CONFIGS = _sagemaker("endpoint", "endpoint-config")
 _SCHEDULES = _sagemaker("monitoring-schedule")
 _JOB_DEFINITIONS = _sagemaker("data-quality-job-definition")
+# What `credentials create` names after the namespaces.
+_OWN_PRINCIPALS = tuple(f"arn:{{partition}}:iam::{{account_id}}:{kind}/kfp-sagemaker-*" for kind in ("role", "user"))
 _SCALABLE_TARGETS = ("arn:{partition}:application-autoscaling:{region}:{account_id}:scalable-target/*",)
 
 POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
@@ -272,6 +274,15 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
             _DELETING,
             "ListSchedules",
             ("sagemaker:ListDataQualityJobDefinitions", "sagemaker:ListMonitoringSchedules"),
+        ),
+    ),
+    "access": (
+        # Of the roles and users that `credentials create` makes; ask an administrator about others.
+        Grant(
+            ("check_permissions",),
+            "AskIam",
+            ("iam:GetRole", "iam:SimulatePrincipalPolicy"),
+            ("{execution_role_arn}", *_OWN_PRINCIPALS),
         ),
     ),
 }

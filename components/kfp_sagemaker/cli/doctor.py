@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -122,52 +122,17 @@ def _role(session: Session, role_arn: str) -> str:
 
 
 def _rights(session: Session, place: Place, role_arn: str) -> str:
-    """Ask IAM to simulate each statement of the policy that steps ought to have, for who we are."""
-    from kfp_sagemaker.access.documents import pod_policies
-    from kfp_sagemaker.aws.session import aws_errors
-    from kfp_sagemaker.aws.tags import REQUEST
+    """Ask IAM to simulate everything that steps ought to be allowed, for who we are."""
+    from kfp_sagemaker.access import needs, simulation
 
-    with aws_errors("simulating policies"):
-        caller = session.client("sts").get_caller_identity()["Arn"]
+    caller = simulation.caller_of(session)
     if caller.endswith(":root"):
         return "the account's root may do anything; use a user or role with less"
-    source = re.sub(r":sts:(.*):assumed-role/([^/]+)/.*", r":iam:\1:role/\2", caller)
-    refused = []
-    count = 0
-    for document in pod_policies(place).values():
-        for statement in document["Statement"]:
-            resources = [resource.replace("/*", f"/{_PROBE}") for resource in statement["Resource"]]
-            if "iam:PassRole" in statement["Action"]:
-                resources = [role_arn]
-            for resource in resources:
-                asked = {
-                    "PolicySourceArn": source,
-                    "ActionNames": statement["Action"],
-                    "ResourceArns": [resource],
-                    "ContextEntries": _context(place, REQUEST),
-                }
-                with aws_errors("simulating policies"):
-                    results = session.client("iam").simulate_principal_policy(**asked)["EvaluationResults"]
-                count += len(results)
-                refused += [each["EvalActionName"] for each in results if each["EvalDecision"] != "allowed"]
+    decisions = simulation.simulate(session, caller, needs.of_steps(place, None, role_arn), place)
+    refused = sorted({each.need.action for each in decisions if not each.is_allowed})
     if refused:
-        raise _FoundError(f"{source} lacks {', '.join(sorted(set(refused)))}")
-    return f"all {count} rights of a step, by IAM's simulation"
-
-
-def _context(place: Place, tag: str) -> list[dict[str, Any]]:
-    """The request's circumstances that the policy's conditions ask about; AWS takes their names in any case."""
-    known = {
-        f"aws:RequestTag/{tag}": "1",
-        f"aws:ResourceTag/{tag}": "1",
-        "iam:PassedToService": "sagemaker.amazonaws.com",
-        "sagemaker:TaggingAction": "CreateTrainingJob",
-        "s3:prefix": f"{place.prefix.strip('/')}/" if place.prefix else _PROBE,
-    }
-    return [
-        {"ContextKeyName": key.lower(), "ContextKeyValues": [value], "ContextKeyType": "string"}
-        for key, value in known.items()
-    ]
+        raise _FoundError(f"{caller} lacks {', '.join(refused)}: see kfp-sagemaker permissions check")
+    return f"all {len(decisions)} rights of a step, by IAM's simulation"
 
 
 def _secret(namespace: str, name: str, context: str) -> str:

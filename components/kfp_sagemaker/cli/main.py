@@ -18,6 +18,7 @@ from kfp_sagemaker.cli.clean import clean_command
 from kfp_sagemaker.cli.compile import compile_command
 from kfp_sagemaker.cli.credentials import credentials_group
 from kfp_sagemaker.cli.doctor import doctor_command
+from kfp_sagemaker.cli.permissions import permissions_group
 from kfp_sagemaker.cli.submit import submit_command
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-for _command in (clean_command, compile_command, credentials_group, doctor_command, submit_command):
+for _command in (clean_command, compile_command, credentials_group, doctor_command, permissions_group, submit_command):
     main.add_command(_command)
 
 

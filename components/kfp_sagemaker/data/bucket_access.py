@@ -7,11 +7,12 @@ API: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from botocore.exceptions import ClientError
 
+from kfp_sagemaker.access import needs, simulation
 from kfp_sagemaker.aws import run_context, s3
 from kfp_sagemaker.aws.call_errors import ACCESS_DENIED, aws_errors, error_code, is_missing
 from kfp_sagemaker.aws.engine import print_line
@@ -63,17 +64,17 @@ def _ask(session: Session, role_arn: str, s3_uri: str, sink: Callable[[str], Non
     arn = f"arn:{session.partition}:s3:::{bucket}"
     objects = f"{arn}/{prefix.rstrip('/')}/*" if prefix.strip("/") else f"{arn}/*"
     policy = _bucket_policy(session, bucket)
-    denied = []
+    asked = [*needs.of_actions(_OBJECT_ACTIONS, [objects]), *needs.of_actions(_BUCKET_ACTIONS, [arn])]
     try:
-        for actions, resource in ((_OBJECT_ACTIONS, objects), (_BUCKET_ACTIONS, arn)):
-            denied += [
-                f"{result['EvalActionName']} on {resource} ({result['EvalDecision']})"
-                for result in _simulate(session, role_arn, actions, resource, policy)
-                if result["EvalDecision"] != "allowed"
-            ]
+        decisions = simulation.simulate(session, role_arn, asked, resource_policy=policy)
     except AccessDeniedError as error:
         sink(f"whether {role_arn} can use {s3_uri} is not known, because this step may not ask IAM: {error}")
         return False
+    denied = [
+        f"{each.need.action} on {each.need.resource} ({each.decision}: {each.reason})"
+        for each in decisions
+        if not each.is_allowed
+    ]
     if denied:
         raise AccessDeniedError(
             f"{role_arn} may not use {s3_uri}: {', '.join(denied)}. Add the actions to its policy",
@@ -81,17 +82,6 @@ def _ask(session: Session, role_arn: str, s3_uri: str, sink: Callable[[str], Non
         )
     sink(f"{role_arn} can write, read and list {s3_uri}")
     return True
-
-
-def _simulate(
-    session: Session, role_arn: str, actions: tuple[str, ...], resource: str, policy: str
-) -> Iterator[dict[str, Any]]:
-    request = {"PolicySourceArn": role_arn, "ActionNames": list(actions), "ResourceArns": [resource]}
-    if policy:
-        request |= {"ResourcePolicy": policy, "CallerArn": role_arn}
-    with aws_errors(f"asking what {role_arn} may do"):
-        for page in session.client("iam").get_paginator("simulate_principal_policy").paginate(**request):
-            yield from page["EvaluationResults"]
 
 
 def _bucket_policy(session: Session, bucket: str) -> str:
