@@ -153,12 +153,14 @@ def open_lines(session: Session, uri: str) -> Iterator[str]:
         yield rest.removesuffix("\r")
 
 
-def read_chunks(session: Session, uri: str) -> Iterator[bytes]:
+def read_chunks(session: Session, uri: str, begin: int = 0, end: int | None = None) -> Iterator[bytes]:
     """Read an object piece by piece, continued with a range request after a broken connection.
 
     Args:
         session: The step's session.
         uri: The object.
+        begin: The first byte to read, which the object has.
+        end: The byte to stop before; None reads to the object's end.
 
     Yields:
         Its bytes, at most a mebibyte at a time.
@@ -169,15 +171,18 @@ def read_chunks(session: Session, uri: str) -> Iterator[bytes]:
     """
     bucket, key = parse_uri(uri)
     client = session.client("s3")
-    position, length, etag, failures = 0, -1, "", 0
-    while length < 0 or position < length:
+    last = "" if end is None else end - 1
+    position, stop, etag, failures = begin, -1, "", 0
+    while stop < 0 or position < stop:
         request = {"Bucket": bucket, "Key": key}
+        if etag or begin or end is not None:
+            request["Range"] = f"bytes={position}-{last}"
         if etag:
-            request |= {"Range": f"bytes={position}-", "IfMatch": etag}
+            request["IfMatch"] = etag
         with aws_errors(f"reading {uri}"):
             answer = client.get_object(**request)
             if not etag:
-                etag, length = answer["ETag"], answer["ContentLength"]
+                etag, stop = answer["ETag"], begin + answer["ContentLength"]
             try:
                 while chunk := answer["Body"].read(_CHUNK_BYTES):
                     position += len(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from kfp_sagemaker.aws.errors import KfpSagemakerError
 from kfp_sagemaker.monitoring.analyzer import environment as contract
+from kfp_sagemaker.monitoring.analyzer.options import ENGINES
 from kfp_sagemaker.processing.container import write_message
 
 
@@ -17,10 +19,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
     Returns:
         The exit code: 0 with or without violations, 2 for what the caller can correct, 1 for anything else.
+
+    Raises:
+        SystemExit: With 2, the arguments are wrong; with 0, they asked for help.
     """
-    if arguments:
-        print(contract.__doc__)
-        return 0 if set(arguments) <= {"-h", "--help"} else 2
+    parser = argparse.ArgumentParser(
+        prog="python -m kfp_sagemaker.monitoring.analyzer",
+        description=contract.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--engine", choices=ENGINES, help="in place of the variable engine")
+    engine = parser.parse_args(arguments).engine
+    environment = {**environment, "engine": engine} if engine else environment
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
     try:
         options = contract.read_options(environment)

@@ -6,19 +6,18 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 
 from kfp_sagemaker.aws import s3
 from kfp_sagemaker.aws.errors import DataError
-from kfp_sagemaker.aws.session import Session, open_session
+from kfp_sagemaker.aws.session import Session
 from kfp_sagemaker.monitoring.analyzer import cloudwatch, exchange
 from kfp_sagemaker.monitoring.analyzer.baseline import Baseline, read_baseline
 from kfp_sagemaker.monitoring.analyzer.checks import exit_message, find_violations, measure_drift
-from kfp_sagemaker.monitoring.analyzer.dataset import Dataset
+from kfp_sagemaker.monitoring.analyzer.dataset import Dataset, session_opener
 from kfp_sagemaker.monitoring.analyzer.documents import constraints_document, statistics_document
 from kfp_sagemaker.monitoring.analyzer.files import read_text
-from kfp_sagemaker.monitoring.analyzer.options import Options, Result
+from kfp_sagemaker.monitoring.analyzer.options import SPARK, Options, Result
 from kfp_sagemaker.monitoring.analyzer.profile import Profile
 from kfp_sagemaker.monitoring.analyzer.report import build_report
 from kfp_sagemaker.monitoring.analyzer.scripts import run_postprocessor
@@ -49,14 +48,14 @@ def run(options: Options) -> Result:
         DataError: The data cannot be read, names file and line; or there is none. No report is written then.
     """
     options.check()
-    session = _session_opener(options)
+    session = session_opener(options)
     baseline = read_baseline(
         options.baseline_statistics, options.baseline_constraints, options.categorical_drift_method, session
     )
     is_first = len(options.hosts) < 2 or options.current_host == options.hosts[0]
     dataset = Dataset(options, baseline, session)
     try:
-        profile = dataset.profile()
+        profile = _profile(dataset)
     except Exception as error:
         if not is_first:
             exchange.send(str(error), options.hosts, options.current_host)
@@ -72,6 +71,14 @@ def run(options: Options) -> Result:
     if not profile.rows:
         raise DataError(_nothing_found(options))
     return _report(options, baseline, profile, dataset.warnings, session)
+
+
+def _profile(dataset: Dataset) -> Profile:
+    if dataset.options.engine == SPARK:
+        from kfp_sagemaker.monitoring.analyzer import spark  # needs pyspark, which the other engine does not
+
+        return spark.profile_dataset(dataset)
+    return dataset.profile(dataset.find_files())
 
 
 def _report(
@@ -129,14 +136,6 @@ def _write(files: dict[str, str], output_path: str, session: Callable[[], Sessio
         for name in files:
             (Path(temporary) / name).replace(folder / name)
     return {name: str(folder / name) for name in files}
-
-
-def _session_opener(options: Options) -> Callable[[], Session]:
-    @cache
-    def opened() -> Session:
-        return open_session(options.region, options.assume_role_arn)
-
-    return opened
 
 
 def _share_of_another(profile: Profile) -> Result:

@@ -46,20 +46,23 @@ class Block:
             ) from error
 
 
-def read_blocks(stream: BinaryIO, file: str, *, quoted: bool, size: int = BLOCK_BYTES) -> Iterator[Block]:
+def read_blocks(
+    stream: BinaryIO, file: str, *, quoted: bool, first_line: int = 1, size: int = BLOCK_BYTES
+) -> Iterator[Block]:
     """Cut a stream into blocks.
 
     Args:
-        stream: The file, from its beginning.
+        stream: The file, from the beginning of a line.
         file: Its name, for messages.
         quoted: Whether a line break between double quotes is part of the line, as in CSV.
+        first_line: The number of that line.
         size: Of a block, in bytes; one is longer when a line is.
 
     Raises:
         DataError: A line is longer than can be, a quote is never closed, or the file is UTF-16.
     """
-    first_line, pieces, pending = 1, list[bytes](), 0
-    is_first = True
+    pieces, pending = list[bytes](), 0
+    is_first = first_line == 1
     while chunk := stream.read(size):
         if is_first:
             if chunk.startswith(_UTF16_MARKS):

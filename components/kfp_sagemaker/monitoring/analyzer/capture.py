@@ -40,6 +40,7 @@ class CaptureReader:
         end_time: Leave out what was captured at or after.
         preprocessor: Makes the rows of a line, instead of the merging done here.
         warn: Takes what was left out and why.
+        note_width: Takes how many values without names the first row has, and where it stands.
     """
 
     format: DatasetFormat
@@ -49,6 +50,7 @@ class CaptureReader:
     end_time: datetime | None = None
     preprocessor: RecordPreprocessor | None = None
     warn: Callable[[str], None] = field(default=lambda _: None)
+    note_width: Callable[[int, str], None] = field(default=lambda _, __: None)
     _width: int = field(default=-1, init=False)
 
     def parse(self, block: Block) -> pl.DataFrame:
@@ -85,11 +87,9 @@ class CaptureReader:
         for _, values in rows:
             if self._width < 0:
                 self._width = len(values)
+                self.note_width(self._width, where)
             if len(values) != self._width:
-                raise DataError(
-                    f"{where}: {len(values)} values where other lines have {self._width}: values without names are "
-                    "told apart by their place only"
-                )
+                raise other_width(len(values), where, self._width)
 
     def named(self, rows: list[Row]) -> list[Mapping[str, Any]]:
         """Rows with a name for every value."""
@@ -134,6 +134,14 @@ class CaptureReader:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         after_start = self.start_time is None or moment >= self.start_time
         return after_start and (self.end_time is None or moment < self.end_time)
+
+
+def other_width(width: int, where: str, usual: int) -> DataError:
+    """The error of a row with more or fewer values without a name than other rows."""
+    return DataError(
+        f"{where}: {width} values where other lines have {usual}: values without names are told apart by their place "
+        "only"
+    )
 
 
 def target_model_of(metadata: Mapping[str, Any]) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from typing import NamedTuple
 
 import polars as pl
 
 from kfp_sagemaker.aws.errors import DataError
-from kfp_sagemaker.aws.session import Session
+from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.monitoring.analyzer.baseline import Baseline
-from kfp_sagemaker.monitoring.analyzer.blocks import Block, read_blocks
+from kfp_sagemaker.monitoring.analyzer.blocks import BLOCK_BYTES, Block, read_blocks
 from kfp_sagemaker.monitoring.analyzer.capture import CaptureReader
 from kfp_sagemaker.monitoring.analyzer.csv_blocks import CsvParser, count_fields, split_header
 from kfp_sagemaker.monitoring.analyzer.files import DataFile, find_files, read_text
@@ -27,40 +29,73 @@ from kfp_sagemaker.monitoring.analyzer.text_records import preprocess_csv, prepr
 
 _MOST_THREADS = 8
 _CELLS_OF_A_BATCH = 4_000_000
+_ROWS_OF_A_BATCH = 262_144
+# Where the header is looked for, when the rest of the file is another's.
+_HEAD_BYTES = 1 << 16
+# Seeds of the pieces of one share follow each other; those of different shares are far apart.
+_PIECES_OF_A_SHARE = 1 << 32
 
 # Makes a table of a piece of the dataset; run by one of the threads.
 Parse = Callable[[], pl.DataFrame]
 
 
+class Columns(NamedTuple):
+    """The columns every file of a dataset is to have.
+
+    Attributes:
+        names: In the order of the first file.
+        file: The first file, for messages.
+    """
+
+    names: list[str]
+    file: str
+
+
 @dataclass
 class Dataset:
-    """The data of an analysis.
+    """The data of an analysis, or a share of it.
 
     Attributes:
         options: What to read.
         baseline: Gives columns without names theirs, and says what they are first taken for.
         session: Opens the session for S3.
+        columns: Of CSV and Parquet; None until the first file is read, which decides.
         warnings: What was left out, and why; grows while reading.
+        width: How many values without names the lines of captured data have, and where that was first seen.
     """
 
     options: Options
     baseline: Baseline | None
     session: Callable[[], Session]
+    columns: Columns | None = None
     warnings: list[str] = field(default_factory=list)
+    width: tuple[int, str] = (-1, "")
 
-    def profile(self) -> Profile:
-        """Read everything once.
+    def find_files(self) -> list[DataFile]:
+        """Every file of the sources.
+
+        Raises:
+            DataError: A source does not exist.
+        """
+        return find_files(self.options.dataset_sources, self.session)
+
+    def profile(self, files: Iterable[DataFile], *, threads: int = 0, seed: int = 0) -> Profile:
+        """Read files once.
+
+        Args:
+            files: Whole ones, or pieces.
+            threads: How many to work with; 0 means one a processor.
+            seed: Of what is sampled: different for each share of a dataset.
 
         Raises:
             DataError: The data cannot be read; names file and line.
         """
-        files = find_files(self.options.dataset_sources, self.session)
-        threads = min(_MOST_THREADS, os.cpu_count() or 1)
+        threads = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         whole = Profile()
         waiting: deque[Future[Profile]] = deque()
         with ThreadPoolExecutor(threads, "analyzer") as executor:
             try:
-                for number, parse in enumerate(self._pieces(files)):
+                for number, parse in enumerate(self._pieces(files), seed * _PIECES_OF_A_SHARE):
                     waiting.append(executor.submit(_profile_piece, parse, number))
                     # One piece more than threads: the next is read while they work, and no more is in memory.
                     if len(waiting) > threads:
@@ -72,7 +107,26 @@ class Dataset:
                     future.cancel()
         return whole
 
-    def _pieces(self, files: list[DataFile]) -> Iterator[Parse]:
+    def find_columns(self, files: Iterable[DataFile]) -> Columns | None:
+        """The columns of the first file that has any; None where each row may have its own."""
+        name = self.options.format.name
+        for file in files:
+            if name == "parquet":
+                with self._scan_parquet(file) as scan:
+                    return Columns(scan.collect_schema().names(), file.name)
+            if name != "csv" or self.options.record_preprocessor:
+                return None
+            names = self._csv_head(file)
+            if names:
+                return Columns(names, file.name)
+        return None
+
+    def count_parquet_rows(self, file: DataFile) -> int:
+        """How many rows a file has, from its footer."""
+        with self._scan_parquet(file) as scan:
+            return int(scan.select(pl.len()).collect().item())
+
+    def _pieces(self, files: Iterable[DataFile]) -> Iterator[Parse]:
         name = self.options.format.name
         preprocessor = self._preprocessor()
         if name == "csv":
@@ -87,41 +141,52 @@ class Dataset:
         location = self.options.record_preprocessor
         return RecordPreprocessor(read_text(location, self.session), location) if location else None
 
-    def _csv(self, files: list[DataFile], preprocessor: RecordPreprocessor | None) -> Iterator[Parse]:
+    def _csv(self, files: Iterable[DataFile], preprocessor: RecordPreprocessor | None) -> Iterator[Parse]:
         parser: CsvParser | None = None
-        first_file = ""
         for file in files:
             own: CsvParser | None = None
-            for block in _blocks(file, quoted=True):
+            for block in self._blocks(file, quoted=True):
                 if own is None:
-                    block, names = self._csv_names(block)
+                    names, block = self._csv_names(file, block)
                     if not names:
                         continue
+                    self.columns = self.columns or Columns(names, file.name)
                     if parser is None:
-                        parser, first_file = CsvParser(names, self._expected_types()), file.name
-                    own = parser if names == parser.names else _same_columns(parser, names, file.name, first_file)
+                        parser = CsvParser(self.columns.names, self._expected_types())
+                    own = parser if names == parser.names else _same_columns(parser, names, file.name, self.columns)
                 if preprocessor is None:
                     yield partial(own.parse, block)
                 else:
                     yield partial(preprocess_csv, block, preprocessor, self.name_columns)
 
-    def _csv_names(self, block: Block) -> tuple[Block, list[str]]:
+    def _csv_names(self, file: DataFile, block: Block) -> tuple[list[str], Block]:
+        """The columns of a file, and the rest of its first block."""
+        if file.begin:
+            return self._csv_head(file), block
         if self.options.format.header:
-            names, rest = split_header(block)
-            return rest, names
+            return split_header(block)
         width = count_fields(block)
-        return block, self.name_columns(width) if width else []
+        return self.name_columns(width) if width else [], block
 
-    def _json(self, files: list[DataFile], preprocessor: RecordPreprocessor | None) -> Iterator[Parse]:
+    def _csv_head(self, file: DataFile) -> list[str]:
+        """The columns at the beginning of a file; none when there is nothing in it."""
+        whole = replace(file, begin=0, end=None, first_line=1)
+        for block in self._blocks(whole, quoted=True, size=_HEAD_BYTES):
+            names, _ = self._csv_names(whole, block)
+            if names:
+                return names
+        return []
+
+    def _json(self, files: Iterable[DataFile], preprocessor: RecordPreprocessor | None) -> Iterator[Parse]:
         integral = {name for name, kind in self._expected_types().items() if kind == "Integral"}
         for file in files:
-            for block in _blocks(file, quoted=False):
+            for block in self._blocks(file, quoted=False):
                 if preprocessor is None:
                     yield partial(parse_json_lines, block, integral)
                 else:
                     yield partial(preprocess_json, block, preprocessor, self.name_columns)
 
-    def _capture(self, files: list[DataFile], preprocessor: RecordPreprocessor | None) -> Iterator[Parse]:
+    def _capture(self, files: Iterable[DataFile], preprocessor: RecordPreprocessor | None) -> Iterator[Parse]:
         options = self.options
         reader = CaptureReader(
             options.format,
@@ -131,30 +196,43 @@ class Dataset:
             options.end_time,
             preprocessor,
             self.warnings.append,
+            self._note_width,
         )
         for file in files:
-            for block in _blocks(file, quoted=False):
+            for block in self._blocks(file, quoted=False):
                 yield partial(reader.parse, block)
 
-    def _parquet(self, files: list[DataFile], preprocessor: RecordPreprocessor | None) -> Iterator[Parse]:
+    def _note_width(self, width: int, where: str) -> None:
+        self.width = (width, where)
+
+    def _parquet(self, files: Iterable[DataFile], preprocessor: RecordPreprocessor | None) -> Iterator[Parse]:
         if preprocessor is not None:
             raise DataError(
                 "a record preprocessor takes records of text: CSV, JSON lines or captured data, not Parquet"
             )
-        columns: list[str] = []
         for file in files:
-            with file.local() as path:
-                try:
-                    scan = pl.scan_parquet(path)
-                    names = scan.collect_schema().names()
-                    if columns and set(names) != set(columns):
-                        raise DataError(_other_columns(file.name, names, files[0].name, columns))
-                    columns = columns or names
-                    rows = max(1_000, min(262_144, _CELLS_OF_A_BATCH // max(1, len(names))))
-                    for batch in scan.collect_batches(chunk_size=rows, maintain_order=True):
-                        yield partial(_itself, batch)
-                except pl.exceptions.PolarsError as error:
-                    raise DataError(f"{file.name} is not a readable Parquet file: {error}") from error
+            with self._scan_parquet(file) as scan:
+                names = scan.collect_schema().names()
+                self.columns = self.columns or Columns(names, file.name)
+                if set(names) != set(self.columns.names):
+                    raise DataError(_other_columns(file.name, names, self.columns))
+                rows = max(1_000, min(_ROWS_OF_A_BATCH, _CELLS_OF_A_BATCH // max(1, len(names))))
+                if file.is_piece:
+                    scan = scan.slice(file.begin, None if file.end is None else file.end - file.begin)
+                for batch in scan.collect_batches(chunk_size=rows, maintain_order=True):
+                    yield partial(_itself, batch)
+
+    @contextmanager
+    def _scan_parquet(self, file: DataFile) -> Iterator[pl.LazyFrame]:
+        with file.local(self.session) as path:
+            try:
+                yield pl.scan_parquet(path)
+            except pl.exceptions.PolarsError as error:
+                raise DataError(f"{file.name} is not a readable Parquet file: {error}") from error
+
+    def _blocks(self, file: DataFile, *, quoted: bool, size: int = BLOCK_BYTES) -> Iterator[Block]:
+        with file.open(self.session) as stream:
+            yield from read_blocks(stream, file.name, quoted=quoted, first_line=file.first_line, size=size)
 
     def name_columns(self, count: int) -> list[str]:
         """Names for N columns without: the baseline's when it has as many, else ``_c0``, ``_c1``, ..."""
@@ -167,6 +245,16 @@ class Dataset:
         return {name: feature.inferred_type for name, feature in self.baseline.features.items()}
 
 
+def session_opener(options: Options) -> Callable[[], Session]:
+    """Opens the session of an analysis once, when it is needed."""
+
+    @cache
+    def opened() -> Session:
+        return open_session(options.region, options.assume_role_arn)
+
+    return opened
+
+
 def _profile_piece(parse: Parse, number: int) -> Profile:
     return profile_frame(parse(), seed=number)
 
@@ -175,26 +263,21 @@ def _itself(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _blocks(file: DataFile, *, quoted: bool) -> Iterator[Block]:
-    with file.open() as stream:
-        yield from read_blocks(stream, file.name, quoted=quoted)
-
-
-def _same_columns(parser: CsvParser, names: list[str], file: str, first_file: str) -> CsvParser:
+def _same_columns(parser: CsvParser, names: list[str], file: str, columns: Columns) -> CsvParser:
     """A parser for a file whose header has the same names in another order."""
     if set(names) != set(parser.names):
-        raise DataError(_other_columns(file, names, first_file, parser.names))
+        raise DataError(_other_columns(file, names, columns))
     return CsvParser(names, parser.expected_types)
 
 
-def _other_columns(file: str, names: list[str], first_file: str, columns: list[str]) -> str:
+def _other_columns(file: str, names: list[str], columns: Columns) -> str:
     def listed(values: list[str]) -> str:
         return ", ".join(map(repr, values[:5])) + (f" and {len(values) - 5} more" if len(values) > 5 else "")
 
-    if len(names) != len(columns) and all(name.startswith("_c") for name in names):
-        return f"{file} line 1: {len(names)} columns, but {first_file} has {len(columns)}"
-    missing = [name for name in columns if name not in set(names)]
-    extra = [name for name in names if name not in set(columns)]
+    if len(names) != len(columns.names) and all(name.startswith("_c") for name in names):
+        return f"{file} line 1: {len(names)} columns, but {columns.file} has {len(columns.names)}"
+    missing = [name for name in columns.names if name not in set(names)]
+    extra = [name for name in names if name not in set(columns.names)]
     parts = [f"lacks {listed(missing)}"] if missing else []
     parts += [f"has {listed(extra)} besides"] if extra else []
-    return f"{file} line 1: other columns than in {first_file}: it {' and '.join(parts)}"
+    return f"{file} line 1: other columns than in {columns.file}: it {' and '.join(parts)}"

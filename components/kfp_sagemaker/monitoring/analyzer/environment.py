@@ -17,6 +17,7 @@ Variables, as AWS documents them for the bring-your-own container:
 ``sagemaker_endpoint_name``        Dimension of the metrics
 ``sagemaker_monitoring_schedule_name`` Dimension of the metrics
 ``target_model``                   Ours: one model of a multi-model endpoint
+``engine``                         Ours: ``polars`` (the default), in this process; or ``spark`` (``--engine spark``)
 ================================== ==================================================================================
 
 A path below ``/opt/ml`` is looked up below ``SAGEMAKER_BASE_DIR`` when that is set. The exit message goes to
@@ -34,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_sagemaker.aws.errors import ConfigurationError
-from kfp_sagemaker.monitoring.analyzer.options import Options, parse_time
+from kfp_sagemaker.monitoring.analyzer.options import POLARS, Options, parse_time
 from kfp_sagemaker.processing.container import base_dir, relocated
 
 
@@ -76,6 +77,7 @@ def read_options(environment: Mapping[str, str]) -> Options:
         else "",
         endpoint_name=environment.get("sagemaker_endpoint_name", ""),
         monitoring_schedule_name=environment.get("sagemaker_monitoring_schedule_name", ""),
+        engine=environment.get("engine", "").strip().lower() or POLARS,
         hosts=resources.get("hosts") or (),
         current_host=resources.get("current_host") or "",
     )

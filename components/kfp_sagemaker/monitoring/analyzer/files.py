@@ -1,4 +1,4 @@
-"""The files of a dataset, local or on S3, opened as streams and unpacked on the way."""
+"""The files of a dataset and pieces of them, local or on S3, opened as streams and unpacked on the way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,34 +17,59 @@ from kfp_sagemaker.aws import s3
 from kfp_sagemaker.aws.errors import DataError
 from kfp_sagemaker.aws.session import Session
 
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of the dataset.
+    """One file of the dataset, or a piece of one. Plain data, which another process can open as well.
 
     Attributes:
-        name: Path or S3 URI, for messages.
-        open_raw: Opens the bytes as they are stored.
-        path: Where it lies, when it is a local file.
+        name: Path or S3 URI.
+        size: In bytes.
+        begin: Where the piece begins: a byte of text, where a line begins; a row of Parquet.
+        end: Where the next piece begins; None is the end of the file.
+        first_line: The number of the line at ``begin``, from 1.
     """
 
     name: str
-    open_raw: Callable[[], BinaryIO]
-    path: Path | None = None
+    size: int
+    begin: int = 0
+    end: int | None = None
+    first_line: int = 1
+
+    @property
+    def is_on_s3(self) -> bool:
+        """Whether its name is an S3 URI."""
+        return self.name.startswith("s3://")
+
+    @property
+    def is_piece(self) -> bool:
+        """Whether it is less than a whole file."""
+        return self.begin > 0 or self.end is not None
+
+    def open_raw(self, session: Callable[[], Session]) -> BinaryIO:
+        """The bytes as they are stored, those of the piece only."""
+        if self.is_on_s3:
+            return cast(BinaryIO, _ChunkStream(s3.read_chunks(session(), self.name, self.begin, self.end)))
+        if self.is_piece:
+            return cast(BinaryIO, _ChunkStream(_read_range(Path(self.name), self.begin, self.end)))
+        return cast(BinaryIO, Path(self.name).open("rb", buffering=0))
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self, session: Callable[[], Session]) -> Iterator[BinaryIO]:
         """The content, unpacked when it is gzip (whatever it is called).
+
+        Args:
+            session: Opens the session for S3.
 
         Raises:
             DataError: While reading: the gzip stream is cut off or damaged.
         """
-        with self.open_raw() as raw:
+        with self.open_raw(session) as raw:
             buffered = io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES)
-            if buffered.peek(2)[:2] != _GZIP_MAGIC:
+            if self.is_piece or buffered.peek(2)[:2] != GZIP_MAGIC:
                 yield buffered
                 return
             unpacked = gzip.GzipFile(fileobj=buffered)
@@ -56,12 +81,11 @@ class DataFile:
                 raise DataError(f"{self.name}: the gzip stream is damaged: {error}") from error
 
     @contextmanager
-    def local(self) -> Iterator[Path]:
-        """The unpacked content as a local file, for readers that jump about in it."""
-        with self.open() as stream:
-            plain = not isinstance(stream, gzip.GzipFile)
-            if self.path is not None and plain:
-                yield self.path
+    def local(self, session: Callable[[], Session]) -> Iterator[Path]:
+        """The unpacked content of the whole file as a local file, for readers that jump about in it."""
+        with replace(self, begin=0, end=None).open(session) as stream:
+            if not self.is_on_s3 and not isinstance(stream, gzip.GzipFile):
+                yield Path(self.name)
                 return
             with tempfile.NamedTemporaryFile(suffix=Path(self.name).name) as copy:
                 shutil.copyfileobj(stream, copy, _BUFFER_BYTES)
@@ -114,13 +138,22 @@ def _in_folder(source: str) -> list[DataFile]:
 
 
 def _local(path: Path) -> DataFile:
-    return DataFile(str(path), lambda: cast(BinaryIO, path.open("rb", buffering=0)), path)
+    return DataFile(str(path), path.stat().st_size)
+
+
+def _read_range(path: Path, begin: int, end: int | None) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as stream:
+        stream.seek(begin)
+        position = begin
+        while chunk := stream.read(_BUFFER_BYTES if end is None else min(_BUFFER_BYTES, end - position)):
+            position += len(chunk)
+            yield chunk
 
 
 def _on_s3(session: Session, source: str) -> list[DataFile]:
     prefix = s3.parse_uri(source)[1]
     found = [each for each in s3.list_objects(session, source) if each.size and _belongs(each.key, prefix)]
-    return [DataFile(each.uri, _opener(session, each.uri)) for each in sorted(found, key=lambda each: each.key)]
+    return [DataFile(each.uri, each.size) for each in sorted(found, key=lambda each: each.key)]
 
 
 def _belongs(key: str, prefix: str) -> bool:
@@ -131,10 +164,6 @@ def _belongs(key: str, prefix: str) -> bool:
 
 def _is_data(relative: str) -> bool:
     return bool(relative) and not any(part.startswith((".", "_")) for part in relative.split("/"))
-
-
-def _opener(session: Session, uri: str) -> Callable[[], BinaryIO]:
-    return lambda: cast(BinaryIO, _ChunkStream(s3.read_chunks(session, uri)))
 
 
 class _ChunkStream(io.RawIOBase):

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from kfp_sagemaker.aws.validation import Problems
 
+POLARS, SPARK = "polars", "spark"
+ENGINES = (POLARS, SPARK)
 FormatName = Literal["csv", "json", "parquet", "sagemakerCaptureJson"]
 OUTPUT_COLUMNS_POSITIONS = ("START", "END")
 CATEGORICAL_DRIFT_METHODS = ("LInfinity", "ChiSquared")
@@ -99,6 +101,7 @@ class Options:
         endpoint_name: Dimension of the metrics, and shown in the report.
         monitoring_schedule_name: Dimension of the metrics, and shown in the report.
         title: Of the HTML report; made from the above when empty.
+        engine: ``polars``, the threads of this process; or ``spark``, for data that outgrows one machine.
         hosts: Every instance of the job, this one and the others, when the data is shared out among several.
         current_host: This instance. The first of ``hosts`` merges and writes the one result.
         region: For S3 and CloudWatch; empty means the environment's.
@@ -122,6 +125,7 @@ class Options:
     endpoint_name: str = ""
     monitoring_schedule_name: str = ""
     title: str = ""
+    engine: str = POLARS
     hosts: Sequence[str] = ()
     current_host: str = ""
     region: str = ""
@@ -139,6 +143,14 @@ class Options:
         problems = Problems("analyzer")
         problems.required("dataset_source", list(self.dataset_sources))
         problems.required("output_path", self.output_path)
+        problems.one_of("engine", self.engine, ENGINES)
+        if self.engine == SPARK and len(self.hosts) > 1:
+            problems.add(
+                "engine",
+                self.engine,
+                "polars, when the input is ShardedByS3Key: Spark shares the data out itself; give it S3 URIs as the "
+                "dataset_source, or an input that is FullyReplicated",
+            )
         if self.categorical_drift_method:
             problems.one_of("categorical_drift_method", self.categorical_drift_method, CATEGORICAL_DRIFT_METHODS)
         if self.start_time and self.end_time and self.start_time >= self.end_time:
