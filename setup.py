@@ -69,7 +69,7 @@ setup(
     packages=find_namespace_packages("components", include=["kfp_sagemaker*"])
     + find_namespace_packages("emulator", include=["sagemaker_emulator*"]),
     package_data={
-        "kfp_sagemaker": ["py.typed", "aws/data/*.json", "data/digits.csv.gz"],
+        "kfp_sagemaker": ["py.typed", "aws/data/*.json", "data/digits.csv.gz", "flow/*.json", "flow/*.yaml"],
         "sagemaker_emulator": ["py.typed"],
     },
     install_requires=[
