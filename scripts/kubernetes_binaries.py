@@ -188,7 +188,7 @@ def make(command: Sequence[str], environment: Mapping[str, str]) -> None:
             file.write(line)
             packages += 1
             if packages % 100 == 0:
-                say(f"  {packages} packages of about 2600")
+                say(f"  {packages} packages of about 1650")
     if build.wait():
         last = "".join(log.read_text().splitlines(keepends=True)[-20:])
         sys.exit(f"{' '.join(command)} ended with {build.returncode}; its last lines, all are in {log}:\n{last}")

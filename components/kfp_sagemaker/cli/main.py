@@ -18,6 +18,7 @@ from kfp_sagemaker.cli.clean import clean_command
 from kfp_sagemaker.cli.compile import compile_command
 from kfp_sagemaker.cli.credentials import credentials_group
 from kfp_sagemaker.cli.doctor import doctor_command
+from kfp_sagemaker.cli.metrics import metrics_group
 from kfp_sagemaker.cli.permissions import permissions_group
 from kfp_sagemaker.cli.submit import submit_command
 
@@ -176,13 +177,14 @@ def run_command(
 @_pipelines_dir_option
 @_runs_dir_option
 def stop_command(run_id: str, region: str, pipelines_dir: Path | None, runs_dir: Path | None) -> None:
-    """Stop the jobs of RUN_ID and delete its endpoints and models, found by the run's tags.
+    """List what RUN_ID left, found by its tags; stop its jobs and delete its schedules, endpoints and models.
 
-    For runs of `kfp-sagemaker run`, and for those in Kubeflow: give the id that Kubeflow shows.
+    Without asking, unlike `clean`, and with the embedded AWS of a run here. For runs of `kfp-sagemaker run`, and for those in Kubeflow: give the id that Kubeflow shows.
     """
     from kfp_sagemaker.aws.session import open_session
     from kfp_sagemaker.cli import emulator
     from kfp_sagemaker.cli.catalogue import find_pipelines_dir
+    from kfp_sagemaker.cli.clean import list_resources, plan_of
     from kfp_sagemaker.cli.launch import environment_of
     from kfp_sagemaker.cli.run import RUN_FILE
     from kfp_sagemaker.endpoints import delete
@@ -199,8 +201,10 @@ def stop_command(run_id: str, region: str, pipelines_dir: Path | None, runs_dir:
         return
     environment = saved.get("environment", {})
     with environment_of({**environment, **({"AWS_REGION": region} if region else {})}):
-        # It says itself what it deletes.
-        delete.run(open_session(), delete.build_plan(run_id=run_id), keep=False)
+        session, plan = open_session(), plan_of(run_id)
+        if list_resources(session, plan):
+            # It says itself what it deletes.
+            delete.run(session, plan, keep=False)
     if pid:
         emulator.stop_by_pid(pid, path.parent / "aws")
         CONSOLE.print("Stopped the embedded AWS.")
@@ -246,6 +250,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
 
 for _command in (clean_command, compile_command, credentials_group, doctor_command, permissions_group, submit_command):
     main.add_command(_command)
+main.add_command(metrics_group)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ API: https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints-delete-r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -94,6 +94,32 @@ def build_plan(
     )
 
 
+def find(session: Session, plan: Plan) -> list[str]:
+    """What ``run`` would stop and delete, such as ``model/prices``, in its order; changes nothing.
+
+    Args:
+        session: The caller's session.
+        plan: From ``build_plan``.
+
+    Raises:
+        AwsCallError: Something could not be looked for.
+    """
+    work = _Deletion(session, plan, True, hosting.REAL_TIME, lambda line: None)
+    found = [f"{listing.kind}/{job.name}" for listing, job in work.jobs()]
+    work.collect()
+    for kind, names in (
+        ("monitoring-schedule", work.schedules),
+        ("data-quality-job-definition", work.definitions()),
+        ("endpoint", work.endpoints),
+        ("endpoint-config", work.configs),
+        ("model", work.models),
+    ):
+        found += [f"{kind}/{name}" for name in names]
+    if work.failures:
+        raise AwsCallError("\n".join(work.failures))
+    return found + list(plan.s3_uris)
+
+
 def run(
     session: Session,
     plan: Plan,
@@ -156,12 +182,14 @@ class _Deletion:
 
     def stop_jobs(self) -> None:
         """Stop the run's running jobs: nobody waits for them any more."""
-        if not self.plan.run_id:
-            return
-        for listing in run_resources.JOBS:
-            for job in self._found(listing):
-                if self._tried(f"{listing.kind}/{job.name}", partial(self._stop, listing), job.name):
-                    self.sink(f"{listing.kind} {job.name}: stopping")
+        for listing, job in self.jobs():
+            if self._tried(f"{listing.kind}/{job.name}", partial(self._stop, listing), job.name):
+                self.sink(f"{listing.kind} {job.name}: stopping")
+
+    def jobs(self) -> Iterator[tuple[run_resources.Listing, run_resources.Resource]]:
+        """The run's running jobs."""
+        if self.plan.run_id:
+            yield from ((listing, job) for listing in run_resources.JOBS for job in self._found(listing))
 
     def collect(self) -> None:
         """Add what carries the run's tag, and what the endpoints and configurations depend on."""

@@ -95,4 +95,7 @@ def test_clean_lists_and_then_deletes_what_a_run_left(guarded_aws: Emulator) -> 
     assert invoke("clean", "mine", "--yes").exit_code == 0
     left = [each["EndpointConfigName"] for each in sagemaker.list_endpoint_configs()["EndpointConfigs"]]
     assert left == ["theirs"]
+    assert [each["ModelName"] for each in sagemaker.list_models()["Models"]] == ["m"], (
+        "not the run's, though it served it"
+    )
     assert "left nothing" in invoke("clean", "mine").output

@@ -224,7 +224,8 @@ def test_stop_deletes_what_carries_the_runs_tag(
     done = run("stop", unique_name, "--region", "us-east-1", env=account_environment)
 
     assert done.returncode == 0, done.stderr
-    assert "Deleted model/mine-" in done.stdout
+    said = done.stdout.splitlines()
+    assert [line.partition("-")[0] for line in said] == ["model/mine", "Deleted model/mine", "Deleted 1 resources."]
     names = [model["ModelName"] for model in sagemaker.list_models(NameContains=unique_name[:40])["Models"]]
     assert [name.partition("-")[0] for name in names] == ["other"]
 

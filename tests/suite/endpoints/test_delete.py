@@ -298,3 +298,21 @@ def test_schedules_of_a_run_go_before_its_endpoints_and_with_their_definitions(a
     assert aws.done[-1] == "endpoint e"
     assert deleted[:2] == ["monitoring-schedule/s", "data-quality-job-definition/left-over"]
     assert deleted[-1] == "endpoint/e"
+
+
+def test_what_would_go_is_found_and_left_alone(aws: Aws) -> None:
+    aws.jobs = {"running": ""}
+    aws.schedules = {"s": "s-definition"}
+    aws.definitions = {"s-definition"}
+    aws.of_run("run-1", "running", "s", "s-definition", "e", "c-foreign", endpoint="foreign")
+    plan = delete.build_plan(run_id="run-1")
+    assert delete.find(aws.session, plan) == [
+        "training-job/running",
+        "monitoring-schedule/s",
+        "data-quality-job-definition/s-definition",
+        "endpoint/e",
+        "endpoint-config/c",
+        "model/m1",
+        "model/m2",
+    ]
+    assert aws.done == []
