@@ -18,7 +18,6 @@ from kfp_sagemaker.cli.clean import clean_command
 from kfp_sagemaker.cli.compile import compile_command
 from kfp_sagemaker.cli.credentials import credentials_group
 from kfp_sagemaker.cli.doctor import doctor_command
-from kfp_sagemaker.cli.metrics import metrics_group
 from kfp_sagemaker.cli.permissions import permissions_group
 from kfp_sagemaker.cli.submit import submit_command
 
@@ -179,7 +178,8 @@ def run_command(
 def stop_command(run_id: str, region: str, pipelines_dir: Path | None, runs_dir: Path | None) -> None:
     """List what RUN_ID left, found by its tags; stop its jobs and delete its schedules, endpoints and models.
 
-    Without asking, unlike `clean`, and with the embedded AWS of a run here. For runs of `kfp-sagemaker run`, and for those in Kubeflow: give the id that Kubeflow shows.
+    Without asking, unlike `clean`. For runs of `kfp-sagemaker run`, whose embedded AWS it ends, and for those in
+    Kubeflow: give the id that Kubeflow shows.
     """
     from kfp_sagemaker.aws.session import open_session
     from kfp_sagemaker.cli import emulator
@@ -250,7 +250,6 @@ def _interrupted_by_sigterm() -> Iterator[None]:
 
 for _command in (clean_command, compile_command, credentials_group, doctor_command, permissions_group, submit_command):
     main.add_command(_command)
-main.add_command(metrics_group)
 
 
 if __name__ == "__main__":
