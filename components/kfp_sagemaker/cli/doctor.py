@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from kfp_sagemaker.aws.session import Session
 
 CONSOLE = Console(highlight=False, soft_wrap=True)
-# Steps take their variables from an optional Secret, which the backend knows since this version.
-MINIMUM_KFP_VERSION = (2, 5)
+# Since this version SecretAsEnv of kubernetes_executor_config.proto has `optional`; the driver of older ones refuses a
+# pipeline that says it: https://github.com/kubeflow/pipelines/issues/12495
+MINIMUM_KFP_VERSION = (2, 15)
 _PROBE = "kfp-sagemaker-doctor"
 
 
@@ -165,5 +166,8 @@ def _kubeflow(host: str) -> str:
     match = re.match(r"v?(\d+)\.(\d+)", version)
     if match and (int(match[1]), int(match[2])) < MINIMUM_KFP_VERSION:
         wanted = ".".join(map(str, MINIMUM_KFP_VERSION))
-        raise _FoundError(f"Kubeflow Pipelines {version} is too old: {wanted} or later takes optional Secrets")
+        raise _FoundError(
+            f"Kubeflow Pipelines {version} is too old: {wanted} or later knows optional Secrets; compile for it with "
+            "--credentials irsa or pod-identity, which name no Secret"
+        )
     return f"Kubeflow Pipelines {version or '(of unknown version)'} answers at {host}"

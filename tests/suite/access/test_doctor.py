@@ -58,7 +58,7 @@ def test_all_is_well_after_credentials_create(
 def test_each_trouble_is_a_line_with_its_fix(guarded_aws: Emulator, kubernetes_api: KubernetesApi) -> None:
     data = {"AWS_ACCESS_KEY_ID": base64.b64encode(b"AKIA\n").decode()}
     kubernetes_api.objects["secrets", NAMESPACE, "aws-secret"] = {"metadata": {"name": "aws-secret"}, "data": data}
-    kubeflow = KubeflowApi("2.2.0")
+    kubeflow = KubeflowApi("2.14.4")
     try:
         done = invoke("doctor", "--bucket", "no-bucket", "-n", NAMESPACE, "--host", kubeflow.url)
     finally:
@@ -69,7 +69,7 @@ def test_each_trouble_is_a_line_with_its_fix(guarded_aws: Emulator, kubernetes_a
     assert "-> aws s3 mb s3://no-bucket" in lines["bucket"]
     assert "-> kfp-sagemaker credentials create" in lines["role"]
     assert "AWS_SECRET_ACCESS_KEY is missing or empty; AWS_ACCESS_KEY_ID has white space" in lines["secret"]
-    assert "2.2.0 is too old" in lines["kubeflow"]
+    assert "2.14.4 is too old: 2.15 or later" in lines["kubeflow"]
 
 
 def test_clean_lists_and_then_deletes_what_a_run_left(guarded_aws: Emulator) -> None:
