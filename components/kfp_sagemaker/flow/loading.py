@@ -31,6 +31,7 @@ from kfp_sagemaker.flow.definition import (
 )
 from kfp_sagemaker.flow.document import Document, Problem
 
+ENGINES = ("local", "kubeflow", "stepfunctions")
 GATE_KINDS = ("at_least", "at_most", "no_worse_than_main_by")
 
 

@@ -54,7 +54,7 @@ def definition(plan: Plan, requests: Sequence[Request], attempts: Mapping[str, i
     Args:
         plan: The flow's plan, for the engine ``stepfunctions``.
         requests: Its requests, of :func:`kfp_sagemaker.flow.requests.build`.
-        attempts: Name of a job to the attempt to make, where earlier ones have failed; 1 by default.
+        attempts: Of :func:`kfp_sagemaker.flow.outcome.next_attempts`, where earlier ones have failed; 1 by default.
 
     Returns:
         The definition.
@@ -260,7 +260,7 @@ class _Machine:
 
     def _name(self, request: Request) -> str:
         longest = 32 if request.noun == "HyperParameterTuningJob" else 63
-        return attempt_name(request.name, self.attempts.get(request.name, 1), longest)
+        return attempt_name(request.name, self.attempts.get(f"{request.noun} {request.name}", 1), longest)
 
     def _results(self, requests: Sequence[Request]) -> State:
         jobs = {_key(each.step): each.noun for each in requests if each.noun in _JOBS}
