@@ -82,7 +82,7 @@ setup(
         "rich>=14",
         "jsonschema>=4.20",
         "matplotlib>=3.9",
-        "plotext>=5.3",
+        "plotext>=6",
         "requests>=2.32",
     ],
     extras_require={

@@ -19,7 +19,7 @@ from kfp_sagemaker.endpoints.component import (
     invoke_endpoint,
 )
 from kfp_sagemaker.evaluation.component import evaluate_model
-from kfp_sagemaker.metrics.component import compare_predictions
+from kfp_sagemaker.metrics.component import compare_predictions, export_training_metrics
 from kfp_sagemaker.models.component import create_model, publish_models
 from kfp_sagemaker.monitoring.quality.component import check_violations, monitor_data_quality, suggest_baseline
 from kfp_sagemaker.monitoring.schedules.component import (
@@ -48,6 +48,7 @@ __all__ = [
     "deploy_endpoint",
     "endpoint_metrics",
     "evaluate_model",
+    "export_training_metrics",
     "invoke_endpoint",
     "list_captured_data",
     "monitor_data_quality",

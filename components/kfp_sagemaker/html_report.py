@@ -17,6 +17,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ SERIES_COLORS = ("#3b82d0", "#e0832f", "#2fa37c", "#c7589d", "#8a78d8", "#a3862a
 # Colours that stand for the page's own while matplotlib draws; to_html() puts the style sheet's variables in place.
 INK, MUTED, GRID = "#010203", "#040506", "#070809"
 _PAGE_COLORS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
+# What they are in a picture by itself: those of the page in light.
+_LIGHT_COLORS = {INK: "#1c2024", MUTED: "#626a73", GRID: "#e4e6e9"}
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #fbfbfa; --card: #ffffff; --ink: #1c2024; --muted: #626a73;
@@ -168,7 +171,15 @@ class HtmlReport:
         return self
 
 
-def new_figure(rows: int = 1, columns: int = 1, *, width: float = 10.0, height: float = 3.2, **options: Any) -> Any:
+def new_figure(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    width: float = 10.0,
+    height: float = 3.2,
+    standalone: bool = False,
+    **options: Any,
+) -> Any:
     """A matplotlib figure in the report's style, and its axes.
 
     Args:
@@ -176,6 +187,7 @@ def new_figure(rows: int = 1, columns: int = 1, *, width: float = 10.0, height: 
         columns: Charts beside each other.
         width: Width of the figure in inches; the page scales it to its own.
         height: Height of one row in inches.
+        standalone: For ``save_figure``: with colours of its own in place of a page's.
         options: More arguments for ``matplotlib.figure.Figure.subplots``, such as ``sharex=True``.
 
     Returns:
@@ -185,9 +197,9 @@ def new_figure(rows: int = 1, columns: int = 1, *, width: float = 10.0, height: 
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_rc()):
+    with mpl.rc_context(_rc(standalone)):
         figure = Figure(figsize=(width, height * rows), layout="constrained")
-        figure.patch.set_alpha(0.0)
+        figure.patch.set_alpha(1.0 if standalone else 0.0)
         return figure, figure.subplots(rows, columns, **options)
 
 
@@ -205,7 +217,7 @@ def figure_svg(figure: Figure, unique: str = "figure") -> str:
         for axes in figure.axes:
             _restyle(axes)
         # No date: the same figure gives the same bytes.
-        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
+        _save_svg(figure, target, {"Date": None, "Creator": None})
     svg = target.getvalue()
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -215,7 +227,32 @@ def figure_svg(figure: Figure, unique: str = "figure") -> str:
     return svg
 
 
-def _restyle(axes: Axes) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as a picture by itself, made with ``new_figure(standalone=True)``.
+
+    Args:
+        figure: The figure.
+        path: Where to; its ending says what: .png, .svg, .pdf.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context({**_rc(standalone=True), "svg.hashsalt": "figure"}):
+        for axes in figure.axes:
+            _restyle(axes, _LIGHT_COLORS[INK])
+        if str(path).lower().endswith(".svg"):
+            _save_svg(figure, path, {"Date": None})
+        else:
+            figure.savefig(path, dpi=150)
+
+
+def _save_svg(figure: Figure, target: Any, metadata: dict[str, None]) -> None:
+    with warnings.catch_warnings():
+        # Text stays text in an SVG: whoever shows it has fonts for all languages, matplotlib has one to measure with.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(target, format="svg", metadata=metadata)
+
+
+def _restyle(axes: Axes, ink: str = INK) -> None:
     """What the caller added after ``new_figure`` got matplotlib's own defaults: put the report's in their place."""
     if title := axes.get_title():
         axes.set_title("", loc="center")
@@ -223,40 +260,41 @@ def _restyle(axes: Axes) -> None:
     if legend := axes.get_legend():
         legend.set_frame_on(False)
         for text in legend.get_texts():
-            text.set_color(INK)
+            text.set_color(ink)
     for text in axes.texts:
         if text.get_color() == "black":
-            text.set_color(INK)
+            text.set_color(ink)
 
 
-def _rc() -> Any:
+def _rc(standalone: bool = False) -> Any:
     from cycler import cycler
 
+    ink, muted, grid = (_LIGHT_COLORS[color] if standalone else color for color in (INK, MUTED, GRID))
     return {
         "svg.fonttype": "none",  # text stays text: it takes the page's font and colour, and can be selected
         "font.family": "sans-serif",
         "font.size": 11,
-        "text.color": INK,
-        "axes.labelcolor": MUTED,
-        "axes.titlecolor": INK,
+        "text.color": ink,
+        "axes.labelcolor": muted,
+        "axes.titlecolor": ink,
         "axes.titlesize": 12,
         "axes.titlelocation": "left",
         "axes.titleweight": "bold",
-        "axes.edgecolor": GRID,
+        "axes.edgecolor": grid,
         "axes.facecolor": "none",
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.prop_cycle": cycler(color=SERIES_COLORS),
-        "grid.color": GRID,
+        "grid.color": grid,
         "grid.linewidth": 0.8,
-        "xtick.color": GRID,
-        "ytick.color": GRID,
-        "xtick.labelcolor": MUTED,
-        "ytick.labelcolor": MUTED,
+        "xtick.color": grid,
+        "ytick.color": grid,
+        "xtick.labelcolor": muted,
+        "ytick.labelcolor": muted,
         "legend.frameon": False,
-        "legend.labelcolor": INK,
+        "legend.labelcolor": ink,
         "lines.linewidth": 2.0,
         "lines.markersize": 4.5,
     }

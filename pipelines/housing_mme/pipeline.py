@@ -133,6 +133,7 @@ def plan_serving(
     half_of_copies=list,
     copy_row=list,
     expected_invocations=int,
+    exported_job_name=str,
 ):
     """Decide what the endpoint serves: every location's model but the last, which is added while it serves.
 
@@ -166,6 +167,7 @@ def plan_serving(
         half_of_copies: The first half of them.
         copy_row: A house to ask each copy about.
         expected_invocations: How often the endpoint is invoked in all.
+        exported_job_name: The first location's training job, whose learning curves are exported.
     """
     from itertools import islice
 
@@ -214,6 +216,7 @@ def plan_serving(
         half,
         [rows[first[0]][0].split(",", 1)[1]],
         sum(map(len, rows.values())) + 2 * len(half) + len(copies),
+        urls[first[0]].removeprefix(datasets[0]["regressor_s3_uri"] + "/").partition("/")[0],
     )
 
 
@@ -276,6 +279,7 @@ def housing_mme(
     cache_experiment_models: int = 40,
     metrics_window_seconds: int = 1800,
     metrics_period_seconds: int = 60,
+    export_metrics: bool = True,
     keep_endpoint: bool = False,
 ) -> None:
     """Train a price model a location, host them all on one endpoint, query it, and clean up.
@@ -304,6 +308,8 @@ def housing_mme(
         cache_experiment_models: Copies published to watch the endpoint load and unload models; 0 leaves this out.
         metrics_window_seconds: How far the charts go back.
         metrics_period_seconds: Seconds a point of the charts; AWS has a point a minute.
+        export_metrics: Export the learning curves of the first location's price model to training-metrics/, and a URL
+            of them, good for two hours, to pre_url.txt, both below `prefix`.
         keep_endpoint: Keep endpoint and models; the endpoint costs until you delete it.
     """
     source = components.upload_source(
@@ -398,6 +404,10 @@ def housing_mme(
             cache_experiment_models=cache_experiment_models,
             region=region,
         ).set_display_name("Plan the endpoint")
+        with dsl.If(export_metrics == True, name="Export metrics"):  # noqa: E712 - KFP's condition
+            components.export_training_metrics(
+                bucket=bucket, job_name=plan.outputs["exported_job_name"], prefix=prefix, region=region
+            ).set_display_name("Export learning curves")
         published = components.publish_models(
             model_data_urls=plan.outputs["model_urls"],
             target_models=plan.outputs["target_models"],

@@ -35,6 +35,7 @@ LEAST: dict[str, dict[str, Any]] = {
         "problem_type": "binary_classification",
         "model_name": "m",
     },
+    "export_training_metrics": {"bucket": "bucket", "job_name": "j"},
     "invoke_endpoint": {"endpoint_name": "e", "rows": ["1"]},
     "list_captured_data": {"endpoint_name": "e"},
     "monitor_data_quality": {

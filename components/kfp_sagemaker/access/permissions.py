@@ -116,12 +116,23 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
         *_job("train", "TrainingJob", "training-job"),
         *_job("tune", "HyperParameterTuningJob", "hyper-parameter-tuning-job"),
         Grant(
-            ("tune",),
+            ("tune", "export_training_metrics"),
             "ListTrials",
             ("sagemaker:ListTrainingJobsForHyperParameterTuningJob",),
             _sagemaker("hyper-parameter-tuning-job"),
         ),
-        Grant(("tune",), "DescribeTheBestTrial", ("sagemaker:DescribeTrainingJob",), _sagemaker("training-job")),
+        Grant(
+            ("tune", "export_training_metrics"),
+            "DescribeTrials",
+            ("sagemaker:DescribeTrainingJob",),
+            _sagemaker("training-job"),
+        ),
+        Grant(("export_training_metrics",), "FindTheNewestJob", ("sagemaker:ListTrainingJobs",)),
+        Grant(
+            ("train", "export_training_metrics"),
+            "ReadMetrics",
+            ("cloudwatch:GetMetricData", "cloudwatch:ListMetrics"),
+        ),
         *_job("process", "ProcessingJob", "processing-job"),
         *_job(_TRANSFORMING, "TransformJob", "transform-job"),
         Grant(

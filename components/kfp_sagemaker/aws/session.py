@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import threading
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, CredentialProvider, DeferredRefreshableCredentials
+from botocore.exceptions import NoCredentialsError
 
 from kfp_sagemaker._version import __version__
 from kfp_sagemaker.aws.call_errors import aws_errors
@@ -85,6 +87,21 @@ class Session:
         with aws_errors("the account of the credentials"):
             return str(self.client("sts").get_caller_identity()["Account"])
 
+    def credentials_end(self) -> tuple[bool, datetime | None]:
+        """Whether the credentials are temporary, and when they end (UTC); None when they do not say.
+
+        Raises:
+            ConfigurationError: If there are none, or they cannot be fetched.
+        """
+        with aws_errors("the credentials"):
+            credentials: Any = self._core.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            # Fetches them, or renews those about to end. botocore keeps the time to itself.
+            is_temporary = credentials.get_frozen_credentials().token is not None
+            end: datetime | None = getattr(credentials, "_expiry_time", None)
+        return is_temporary, end.astimezone(UTC) if end else None
+
     def console_url(self, path: str) -> str:
         """Address of a page of the AWS console.
 
@@ -119,6 +136,8 @@ class Session:
             if service == "s3":
                 import boto3
 
+                # Or URLs are presigned with version 2 in us-east-1, which AWS is phasing out.
+                config = config.merge(Config(signature_version="s3v4"))
                 maker = boto3.Session(botocore_session=self._core).client
             return maker(service, self.region, config=config)
 

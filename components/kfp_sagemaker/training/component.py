@@ -20,6 +20,7 @@ def train(
     channels: list,
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    learning_curves: dsl.Output[dsl.HTML],
     algorithm: str = "",
     algorithm_version: str = "",
     training_image: str = "",
@@ -43,6 +44,7 @@ def train(
     maximum_retry_attempts: int = 0,
     metric_definitions: list = [],
     enable_sagemaker_metrics: bool = True,
+    export_metrics: bool = False,
     environment: dict = {},
     subnets: list = [],
     security_group_ids: list = [],
@@ -115,6 +117,8 @@ def train(
         metric_definitions: Metrics to read from the log, each `{"name", "regex"}`; built-in algorithms bring theirs.
         enable_sagemaker_metrics: Keep the metrics as a time series in SageMaker too. AWS refuses it for some
             marketplace algorithms, for which it must be false.
+        export_metrics: Draw the learning curves, read from CloudWatch after the job's end, as `learning_curves`. The
+            component export_training_metrics does so for people without rights on CloudWatch, and for earlier jobs.
         environment: Environment variables of the container, by name.
         subnets: Subnet IDs to run in, for private data; empty runs outside of your VPC.
         security_group_ids: Security group IDs; needed exactly when `subnets` is given.
@@ -147,6 +151,7 @@ def train(
         billable_seconds: Seconds AWS charges for, per instance.
         model: The trained model: job name, ARN, S3 URI, image and console page as metadata, for lineage.
         metrics: The final value of each metric of the job, with billable_seconds and elapsed_seconds.
+        learning_curves: A page with the job's metrics over time; only with `export_metrics`.
 
     Raises:
         InputError: Arguments are wrong; all of them are named, before anything is sent to AWS.

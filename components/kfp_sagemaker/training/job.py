@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from kfp_sagemaker.aws import engine
 from kfp_sagemaker.aws.artifacts import Artifact, record
+from kfp_sagemaker.aws.engine import print_line
+from kfp_sagemaker.aws.errors import AwsCallError
 from kfp_sagemaker.aws.kinds import TRAINING_JOB
 from kfp_sagemaker.aws.session import open_session
 from kfp_sagemaker.training.request import TrainingJob, build_request
@@ -21,12 +23,23 @@ class Outputs(NamedTuple):
     billable_seconds: int
 
 
-def train(*, model: Artifact, metrics: Artifact, region: str, assume_role_arn: str, **arguments: Any) -> Outputs:
+def train(
+    *,
+    model: Artifact,
+    metrics: Artifact,
+    learning_curves: Artifact,
+    export_metrics: bool,
+    region: str,
+    assume_role_arn: str,
+    **arguments: Any,
+) -> Outputs:
     """Run a training job to its end.
 
     Args:
         model: Receives the references to the trained model.
         metrics: Receives the final metrics and times.
+        learning_curves: Receives the page with the metrics over time.
+        export_metrics: Whether it does.
         region: AWS region; empty takes the environment's.
         assume_role_arn: Role to assume first; empty for none.
         **arguments: The fields of :class:`~kfp_sagemaker.training.request.TrainingJob`.
@@ -63,6 +76,14 @@ def train(*, model: Artifact, metrics: Artifact, region: str, assume_role_arn: s
     record(model, description, references)
     figures = final_figures(description)
     record(metrics, figures, figures)
+    if export_metrics:
+        from kfp_sagemaker.metrics import export
+
+        try:
+            export.write_page(session, description, learning_curves.path)
+        except AwsCallError as error:
+            # The model is there and paid for.
+            print_line(f"WARNING: no learning curves: {error}")
     return outputs
 
 

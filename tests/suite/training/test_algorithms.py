@@ -34,6 +34,7 @@ def artifacts(tmp_path: Path) -> dict[str, Any]:
     return {
         "model": dsl.Model(uri=str(tmp_path / "model")),
         "metrics": dsl.Metrics(uri=str(tmp_path / "metrics")),
+        "learning_curves": dsl.HTML(uri=str(tmp_path / "learning-curves")),
     }
 
 

@@ -35,6 +35,7 @@ class Step:
         self.account = account
         self.model = dsl.Model(name="model", uri=str(folder / "outputs/model"))
         self.metrics = dsl.Metrics(name="metrics", uri=str(folder / "outputs/metrics"))
+        self.learning_curves = dsl.HTML(name="learning_curves", uri=str(folder / "outputs/learning_curves"))
 
     def run(self, script: str = TRAIN, **arguments: Any) -> Any:
         given = {
@@ -47,7 +48,8 @@ class Step:
             "metric_definitions": [LOSS],
             "timeout_seconds": 60,
         }
-        return train.python_func(model=self.model, metrics=self.metrics, **{**given, **arguments})
+        artifacts = {"model": self.model, "metrics": self.metrics, "learning_curves": self.learning_curves}
+        return train.python_func(**artifacts, **{**given, **arguments})
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def problems_of(build: Callable[..., dict[str, Any]]) -> Callable[..., list[str]
 
 def test_the_work_has_the_faces_arguments_and_defaults() -> None:
     face = inspect.signature(train.python_func).parameters
-    only_face = {"model", "metrics", "region", "assume_role_arn"}
+    only_face = {"model", "metrics", "learning_curves", "export_metrics", "region", "assume_role_arn"}
     assert set(face) - only_face == {item.name for item in fields(TrainingJob)}
     for item in fields(TrainingJob):
         default = item.default_factory() if item.default_factory is not MISSING else item.default

@@ -86,6 +86,7 @@ def test_the_best_hyperparameters_train_as_they_are(step: Step, tmp_path: Path) 
     trained = train.python_func(
         model=dsl.Model(name="model", uri=str(tmp_path / "outputs/model")),
         metrics=dsl.Metrics(name="metrics", uri=str(tmp_path / "outputs/train-metrics")),
+        learning_curves=dsl.HTML(name="learning_curves", uri=str(tmp_path / "outputs/learning-curves")),
         role_arn=step.account.role_arn,
         output_s3_uri=step.account.uri("models"),
         channels=[],
