@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import random
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kfp_sagemaker.aws.errors import DataError, InputError, KfpSagemakerError
@@ -19,7 +19,7 @@ from tests.suite.monitoring.analyzer.conftest import Analyze, feature
 from tests.suite.monitoring.analyzer.test_inputs import captured
 
 LONG = "".join(f"{i},{i}\n" for i in range(1_000))
-GZIPPED = gzip.compress(random.Random(1).randbytes(100_000).hex().encode(), mtime=0)
+GZIPPED = gzip.compress(np.random.default_rng(1).bytes(100_000).hex().encode(), mtime=0)
 INVOCATION = json.loads(captured("1", "2"))
 
 
