@@ -15,6 +15,7 @@ from rich.console import Console
 from kfp_sagemaker.aws.errors import InputError
 from kfp_sagemaker.cli import git
 from kfp_sagemaker.cli.flow_diff import diff_command
+from kfp_sagemaker.cli.flow_report import report_command
 from kfp_sagemaker.cli.flow_run import run_command
 from kfp_sagemaker.flow import loading
 from kfp_sagemaker.flow.definition import Flow
@@ -34,6 +35,7 @@ def flow_group() -> None:
     kfp-sagemaker flow run flow.yaml                             here: no AWS account needed
     kfp-sagemaker flow run flow.yaml --engine stepfunctions --aws
     kfp-sagemaker flow diff flow.yaml --against main             what a change means for the jobs
+    kfp-sagemaker flow report runs/ID --github                   the verdict on the pull request
     """
 
 
@@ -172,5 +174,5 @@ def _pipeline_yaml(made: Any) -> str:
         return target.read_text(encoding="utf-8")
 
 
-for _command in (diff_command, run_command):
+for _command in (diff_command, report_command, run_command):
     flow_group.add_command(_command)
