@@ -154,6 +154,7 @@ def run(flow: Flow, options: Options, session: Session) -> FlowResult:
     except KfpSagemakerError as error:
         reason = str(error)
     result = _result(made, built, options, session, started_at, reason, links)
+    result = replace(result, main_commit=main.commit if main else "")
     main_metrics.write(session, metrics_s3_uri, result, main_branch=options.main_branch)
     return result
 
