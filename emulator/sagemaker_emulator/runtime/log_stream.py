@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from sagemaker_emulator.aws_access import SERVICE_PRINCIPAL
+
 if TYPE_CHECKING:
     from sagemaker_emulator.app import App
 
@@ -40,14 +42,24 @@ class LogStream:
         group: The log group; made when missing.
         stream: The stream; made when missing.
         role_arn: The execution role, whose rights it takes to write; empty for the account's root.
+        principal: The service that assumes the role.
     """
 
-    def __init__(self, app: App, region: str, group: str, stream: str, role_arn: str = "") -> None:
+    def __init__(
+        self,
+        app: App,
+        region: str,
+        group: str,
+        stream: str,
+        role_arn: str = "",
+        principal: str = SERVICE_PRINCIPAL,
+    ) -> None:
         self.group = group
         self.stream = stream
         self._app = app
         self._region = region
         self._role_arn = role_arn
+        self._principal = principal
         self._events: deque[Event] = deque()
         self._buffered_bytes = 0
         self._omitted_lines = 0
@@ -125,7 +137,7 @@ class LogStream:
         return batch
 
     def _put(self, batch: list[Event]) -> None:
-        logs = self._app.aws.client("logs", self._region, self._role_arn)
+        logs = self._app.aws.client("logs", self._region, self._role_arn, self._principal)
         if not self._created:
             with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
                 logs.create_log_group(logGroupName=self.group)

@@ -40,12 +40,18 @@ class ContainerProcess:
         base_dir: The folder that is the program's ``/opt/ml``.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, base_dir: Path, on_line: LineSink) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        base_dir: Path,
+        on_line: LineSink,
+        on_error_line: LineSink | None = None,
+    ) -> None:
         self.pid = process.pid
         self.base_dir = base_dir
         self._process = process
         self._started = time.monotonic()
-        self._exit_code = asyncio.create_task(self._finish(on_line))
+        self._exit_code = asyncio.create_task(self._finish(on_line, on_error_line or on_line))
 
     @classmethod
     async def start(
@@ -55,6 +61,7 @@ class ContainerProcess:
         base_dir: Path,
         env: Mapping[str, str],
         on_line: LineSink,
+        on_error_line: LineSink | None = None,
         working_directory: str = "",
         hosts_file: Path | None = None,
     ) -> ContainerProcess:
@@ -65,6 +72,7 @@ class ContainerProcess:
             base_dir: The existing folder that becomes its ``/opt/ml``.
             env: Its environment, in addition to a minimal one; see :func:`base_environment`.
             on_line: Called in the event loop with every line of stdout and stderr, without its line end.
+            on_error_line: Called with the lines of stderr in its place; None keeps both in one order.
             working_directory: Where it starts; its ``/opt/ml`` when empty.
             hosts_file: Shown to it as ``/etc/hosts`` where mount namespaces are available.
 
@@ -83,7 +91,7 @@ class ContainerProcess:
             *surroundings.wrap(command, base_dir, hosts_file),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=asyncio.subprocess.PIPE if on_error_line else asyncio.subprocess.STDOUT,
             cwd=base_dir,
             env={**base_environment(), **env, "SAGEMAKER_BASE_DIR": root},
             start_new_session=True,
@@ -93,7 +101,7 @@ class ContainerProcess:
                 f"sagemaker-emulator: /opt/ml is not available to this container, because this machine does not allow "
                 f"mount namespaces; its folder is {base_dir}. Use SAGEMAKER_BASE_DIR or the SM_* variables for paths."
             )
-        return cls(process, base_dir, on_line)
+        return cls(process, base_dir, on_line, on_error_line)
 
     @property
     def is_running(self) -> bool:
@@ -124,13 +132,17 @@ class ContainerProcess:
             self._signal(signal.SIGKILL)
         await self.wait()
 
-    async def _finish(self, on_line: LineSink) -> int:
-        reader = asyncio.create_task(_read_lines(self._process.stdout, on_line))
+    async def _finish(self, on_line: LineSink, on_error_line: LineSink) -> int:
+        readers = [
+            asyncio.create_task(_read_lines(self._process.stdout, on_line)),
+            asyncio.create_task(_read_lines(self._process.stderr, on_error_line)),
+        ]
         code = await self._process.wait()
         # The leader is gone: what it left in its group must not keep running, nor keep the output open.
         self._signal(signal.SIGKILL)
-        await asyncio.wait([reader], timeout=_DRAIN_SECONDS)
-        reader.cancel()
+        await asyncio.wait(readers, timeout=_DRAIN_SECONDS)
+        for reader in readers:
+            reader.cancel()
         return code if code >= 0 else 128 - code
 
     def _signal(self, number: signal.Signals) -> None:

@@ -78,11 +78,11 @@ class Lab:
             lines += [event["message"] for event in events]
         return lines
 
-    def until(self, condition: Callable[[], Any], what: str) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, deadline_seconds: float = DEADLINE_SECONDS) -> Any:
         """Wait until a condition holds; returns what it returned."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + deadline_seconds
         while not (value := condition()):
-            assert time.monotonic() < deadline, f"{what} did not happen within {DEADLINE_SECONDS} s"
+            assert time.monotonic() < deadline, f"{what} did not happen within {deadline_seconds} s"
             time.sleep(_POLL_SECONDS)
         return value
 

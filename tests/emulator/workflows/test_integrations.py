@@ -69,6 +69,19 @@ def test_stopping_an_execution_stops_its_job(machines: Machines, lab: Lab):
     assert lab.ended("Processing")["ProcessingJobStatus"] == "Stopped"
 
 
+def test_a_glue_run_is_waited_for(machines: Machines, lab: Lab):
+    script = lab.put("run.py", "import sys; sys.exit('no rows' if '--fail' in sys.argv else 0)")
+    command = {"Name": "pythonshell", "ScriptLocation": script}
+    lab.emulator.client("glue").create_job(Name=lab.name, Role=ROLE_ARN, Command=command)
+    task = {"Type": "Task", "Resource": "arn:aws:states:::glue:startJobRun.sync", "End": True}
+    ok = machines.run({"Run": task | {"Parameters": {"JobName": lab.name, "Arguments": {"--rows": "1"}}}})["output"]
+    assert (ok["JobRunState"], ok["Arguments"]) == ("SUCCEEDED", {"--rows": "1"})
+    failing = task | {"Parameters": {"JobName": lab.name, "Arguments": {"--fail": "1"}}}
+    failed = machines.run({"Run": failing}, name=f"{machines.name}-2")
+    assert failed["error"] == "States.TaskFailed"
+    assert json.loads(failed["cause"])["ErrorMessage"] == "SystemExit: no rows"
+
+
 def test_a_refused_call_is_an_error_of_the_service(machines: Machines, lab: Lab):
     get = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "End": True}
     states = {"Get": get | {"Parameters": {"Bucket": lab.bucket, "Key": "none"}}}
