@@ -18,6 +18,7 @@ from kfp_sagemaker.cli.clean import clean_command
 from kfp_sagemaker.cli.compile import compile_command
 from kfp_sagemaker.cli.credentials import credentials_group
 from kfp_sagemaker.cli.doctor import doctor_command
+from kfp_sagemaker.cli.flow import flow_group
 from kfp_sagemaker.cli.metrics import metrics_group
 from kfp_sagemaker.cli.permissions import permissions_group
 from kfp_sagemaker.cli.submit import submit_command
@@ -251,6 +252,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
 
 for _command in (clean_command, compile_command, credentials_group, doctor_command, permissions_group, submit_command):
     main.add_command(_command)
+main.add_command(flow_group)
 main.add_command(metrics_group)
 
 
