@@ -11,8 +11,9 @@ unexport VIRTUAL_ENV
 unexport PYTHONPATH
 export UV_COMPILE_BYTECODE := 1
 ARGS ?=
+STACK ?= training-metrics
 
-.PHONY: help run test test-k8s lint generate bench component lock clean
+.PHONY: help run test test-k8s lint generate bench component lock deploy clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +69,15 @@ component: $(VENV)/.dev ## Scaffold a component: make component NAME=verb_noun C
 
 lock: $(VENV)/.bootstrap ## Resolve every lock file anew
 	$(BIN)/python scripts/lock.py
+
+deploy: ## Deploy the HTTPS service of training metrics to AWS (BUCKET=for-its-code ARGS="Authorization=JWT ...")
+	@template="$$(mktemp)" && trap 'rm -f "$$template"' EXIT && \
+	aws cloudformation package --template-file manifests/aws/training-metrics-service.yaml \
+	    --s3-bucket "$(or $(BUCKET),$(error BUCKET is missing: the S3 bucket for the function's code))" \
+	    --s3-prefix $(STACK) --output-template-file "$$template" > /dev/null && \
+	aws cloudformation deploy --template-file "$$template" --stack-name $(STACK) --capabilities CAPABILITY_IAM \
+	    --no-fail-on-empty-changeset $(if $(ARGS),--parameter-overrides $(ARGS)) && \
+	aws cloudformation describe-stacks --stack-name $(STACK) --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]' --output text
 
 clean: ## Remove what the other verbs made
 	rm -rf $(VENV) $(V2_VENV) build dist runs *.egg-info

@@ -125,6 +125,9 @@ class MinistackHttpApi:
             if self._throttles(call):
                 reason = "Too Many Requests"
                 answer: Response = 429, dict(_JSON), b'{"message":"Too Many Requests"}'
+            elif not call.route_key and method != "OPTIONS":
+                # Whoever asks: without a route there is nothing to be allowed or denied.
+                answer = 404, dict(_JSON), b'{"message":"Not Found"}'
             else:
                 answer = await handle(host, path, method, headers, body, query_params, **options)
                 if reason := _denial(answer):

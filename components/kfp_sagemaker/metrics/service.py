@@ -13,11 +13,11 @@ API: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api.html
 
 from __future__ import annotations
 
-import csv
 import io
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -31,6 +31,7 @@ from kfp_sagemaker.aws.errors import (
 )
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.aws.validation import Problems
+from kfp_sagemaker.metrics.curve import write_csv
 from kfp_sagemaker.metrics.http_api import Answer, AnswerTooLargeError, Request, log_line
 from kfp_sagemaker.metrics.training_jobs import STATUSES, TrainingJob, describe_job
 from kfp_sagemaker.metrics.training_metrics import Series, read_series, rows
@@ -54,14 +55,28 @@ def handler(event: dict[str, Any], context: object = None) -> dict[str, Any]:
         context: Lambda's own; not used.
 
     Returns:
-        The answer, payload format 2.0. Whatever goes wrong is an answer, too: 400, 404, 405 and 413 say what to change,
-        429 to ask again later, 500 and 502 that the service's owner finds the reason in its log.
+        The answer, payload format 2.0.
+    """
+    return serve(event, _session)
+
+
+def serve(event: dict[str, Any], session: Callable[[], Session]) -> dict[str, Any]:
+    """Answer one request and log it; whatever goes wrong is an answer, too.
+
+    400, 404, 405 and 413 say what to change, 429 to ask again later, 500 and 502 that the owner finds more in the log.
+
+    Args:
+        event: The request, payload format 2.0.
+        session: Opens the session, or returns the one that is open.
+
+    Returns:
+        The answer, payload format 2.0.
     """
     started = time.monotonic()
     request = Request.from_event(event)
     problem = ""
     try:
-        response = respond(_session(), request).to_response(request)
+        response = respond(session(), request).to_response(request)
     except Exception as error:
         refusal, problem = _refuse(error)
         response = refusal.to_response(request)
@@ -115,8 +130,8 @@ def _list_jobs(session: Session, request: Request) -> Answer:
         {
             "name": summary["TrainingJobName"],
             "status": summary["TrainingJobStatus"],
-            "creation_time": summary["CreationTime"].isoformat(),
-            "end_time": summary["TrainingEndTime"].isoformat() if "TrainingEndTime" in summary else None,
+            "creation_time": _text(summary["CreationTime"]),
+            "end_time": _text(summary["TrainingEndTime"]) if "TrainingEndTime" in summary else None,
         }
         for summary in page["TrainingJobSummaries"]
     ]
@@ -149,9 +164,7 @@ def _parameters(request: Request, known: Iterable[str], problems: Problems, repe
 
 def _as_csv(job: TrainingJob, series: list[Series]) -> Answer:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("timestamp", "metric_name", "value"))
-    writer.writerows((moment.isoformat(), name, value) for moment, name, value in rows(series))
+    write_csv(text, {job.name: series}, with_job_column=False)
     disposition = f'attachment; filename="{job.name}_metrics.csv"'
     return Answer(200, text.getvalue(), "text/csv; charset=utf-8", {"content-disposition": disposition})
 
@@ -160,9 +173,13 @@ def _as_json(job: TrainingJob, series: list[Series]) -> Answer:
     metrics: dict[str, dict[str, list[Any]]] = {}
     for moment, name, value in rows(series):
         metric = metrics.setdefault(name, {"timestamps": [], "values": []})
-        metric["timestamps"].append(moment.isoformat())
+        metric["timestamps"].append(_text(moment))
         metric["values"].append(value)
     return Answer.of_json({"name": job.name, "status": job.status, "metrics": metrics})
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _refuse(error: Exception) -> tuple[Answer, str]:

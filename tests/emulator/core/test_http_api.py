@@ -6,7 +6,6 @@ import os
 import zipfile
 
 import psutil
-import pytest
 import urllib3
 
 from sagemaker_emulator.ministack_http_api import Bucket
@@ -108,15 +107,11 @@ def test_a_function_inherits_nothing_of_the_emulators_environment(monkeypatch, t
     assert "MY_TOKEN" not in environment
 
 
-@pytest.mark.parametrize("is_orderly", [True, False], ids=["stopped", "killed"])
-def test_a_functions_process_ends_with_the_emulator(start_emulator, is_orderly):
+def test_a_functions_process_ends_with_a_killed_emulator(start_emulator):
     emulator = start_emulator()
     url = deploy(emulator, "thing")
     _, body = get(f"{url}/things/1")
     assert OWNER_VARIABLE in body["names"]
     process = psutil.Process(body["pid"])
-    if is_orderly:
-        emulator.stop()
-    else:
-        emulator.kill()
+    emulator.kill()
     assert process not in psutil.wait_procs([process], timeout=30)[1]
