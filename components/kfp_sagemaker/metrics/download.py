@@ -79,7 +79,7 @@ def download(url: str) -> str:
         raise InputError(["url: not an address such as https://bucket.s3.amazonaws.com/key?..."], "metrics fetch")
     shown = without_signature(url)
     with requests.Session() as http:
-        retries = Retry(3, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), raise_on_status=False)
+        retries = Retry(3, connect=1, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), raise_on_status=False)
         for scheme in ("https://", "http://"):
             http.mount(scheme, HTTPAdapter(max_retries=retries))
         try:
