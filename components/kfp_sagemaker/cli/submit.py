@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def submit_command(
             raise ConfigurationError(f"{pipeline.name} needs {', '.join(f'-p {each}=...' for each in missing)}{hint}")
         client = connect(host, namespace, token_file)
         title = run_name or f"{pipeline.name} {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        with _api_errors(host):
+        # The client prints the links in its own way, too.
+        with _api_errors(host), contextlib.redirect_stdout(io.StringIO()):
             made = client.create_experiment(experiment, namespace=namespace or None)
             started = {
                 "experiment_id": made.experiment_id,
@@ -184,7 +186,7 @@ def _said(error: Exception) -> str:
     return " ".join(str(body or error).split())[:500]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _api_errors(host: str) -> Iterator[None]:
     """What the client raises, as one line."""
     from kfp_server_api import ApiException

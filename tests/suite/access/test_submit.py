@@ -44,8 +44,10 @@ def test_a_run_is_started_with_its_arguments_and_linked(kubeflow: KubeflowApi) -
     done = run(kubeflow, *NEEDED, "-p", "seed=7", "--experiment", "prices", "--service-account", "kfp-sagemaker")
 
     assert done.exit_code == 0, done.output
-    assert f"{kubeflow.url}/#/runs/details/run-1" in done.output
-    assert f"{kubeflow.url}/#/experiments/details/experiment-1" in done.output
+    assert done.output.splitlines()[:2] == [
+        f"Experiment  {kubeflow.url}/#/experiments/details/experiment-1",
+        f"Run         {kubeflow.url}/#/runs/details/run-1",
+    ]
     assert list(kubeflow.experiments) == ["prices"]
     (body,) = kubeflow.runs
     assert body["runtime_config"]["parameters"]["seed"] == 7
