@@ -7,7 +7,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession, SQLContext
 
-from .dynamicframe import DynamicFrame
+from sagemaker_emulator.containers.glue.dynamic_frame import DynamicFrame
 
 _FORMATS = {"csv", "json", "orc", "parquet"}
 # Glue's options of csv, and Spark's.
