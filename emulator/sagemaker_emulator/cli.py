@@ -54,9 +54,14 @@ def up(
     import asyncio
     import logging
 
-    import uvloop
+    try:
+        import uvloop
 
-    from sagemaker_emulator import server
+        from sagemaker_emulator import server
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"the embedded AWS needs {error.name}, which is not installed: pip install 'kfp-sagemaker[local]'"
+        ) from None
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     state_dir = state_dir.resolve()

@@ -5,7 +5,9 @@ import sys
 import threading
 
 import pytest
+from click.testing import CliRunner
 
+from sagemaker_emulator.cli import main
 from sagemaker_emulator.emulator import Emulator, is_running
 from sagemaker_emulator.server import EmulatorError
 
@@ -95,3 +97,12 @@ def test_an_emulator_ends_with_the_process_that_started_it(tmp_path):
             break
         ended.wait(0.1)
     assert ended.is_set()
+
+
+def test_without_its_extra_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+
+    done = CliRunner().invoke(main, ["up", "--state-dir", str(tmp_path)])
+
+    assert done.exit_code == 1
+    assert done.output.strip().endswith("needs uvloop, which is not installed: pip install 'kfp-sagemaker[local]'")
