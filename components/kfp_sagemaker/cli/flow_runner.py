@@ -244,7 +244,7 @@ def show(result: FlowResult, path: Path) -> None:
         main = result.main_metrics.get(name)
         compared = "" if main is None else f"  [dim]main {main:.6g}, {value - main:+.3g}[/dim]"
         CONSOLE.print(f"  {name:<24} {value:.6g}{compared}", soft_wrap=True)
-    for gate in result.gates:
+    for gate in result.gates if result.metrics else ():
         mark = "[green]passed[/green]" if gate.passed else "[red]missed[/red]"
         CONSOLE.print(f"Gate {mark}  {gates.sentence(gate)}", soft_wrap=True)
     for job in result.jobs:
@@ -252,7 +252,7 @@ def show(result: FlowResult, path: Path) -> None:
         CONSOLE.print(
             f"  [dim]{job.kind:<11}{job.name}  {job.status}, {job.billable_seconds} s{reused}[/dim]", soft_wrap=True
         )
-    if result.failure_reason and not gates.missed(result.gates):
+    if result.failure_reason and not (result.metrics and gates.missed(result.gates)):
         CONSOLE.print(f"[red]{escape(result.failure_reason)}[/red]", soft_wrap=True)
     for label, url in result.links.items():
         CONSOLE.print(f"{label}  {url}", soft_wrap=True)

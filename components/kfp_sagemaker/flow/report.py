@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from kfp_sagemaker.flow import gates
 from kfp_sagemaker.flow.cost import PriceTable
-from kfp_sagemaker.flow.result import CurvePoint, FlowResult, Job
+from kfp_sagemaker.flow.result import CurvePoint, FlowResult, GateResult, Job
 
 # Comments on GitHub hold 65,536 characters; a reason with a traceback in it should leave room for other flows.
 MAX_CHARACTERS = 65_536
@@ -50,7 +50,7 @@ def render(
 
 def headline(result: FlowResult) -> str:
     """The verdict in a few words, without Markdown: also the description of a commit's status."""
-    missed = [gate for gate in result.gates if not gate.passed]
+    missed = _missed(result)
     if missed:
         first = gates.sentence(missed[0])
         return f"{len(missed)} of {len(result.gates)} gates missed: {first}"
@@ -68,7 +68,7 @@ def succeeded(result: FlowResult) -> bool:
 
 def _flow(result: FlowResult, prices: PriceTable) -> str:
     good = succeeded(result)
-    missed = [gate for gate in result.gates if not gate.passed]
+    missed = _missed(result)
     title = headline(result) if good or not missed else f"{len(missed)} of {len(result.gates)} gates missed"
     parts = [f"## {'✅' if good else '❌'} {_text(result.flow)}: {_text(_cut(title, 120))}", _facts(result)]
     if missed:
@@ -77,7 +77,7 @@ def _flow(result: FlowResult, prices: PriceTable) -> str:
         parts.append(_fenced(_cut(result.failure_reason.strip(), _MAX_REASON_CHARACTERS)))
     if result.metrics:
         parts.append(_metrics(result))
-    if result.gates:
+    if result.gates and (result.metrics or good):
         parts.append(_gates(result))
     if result.learning_curve:
         parts.append(_learning_curve(result.learning_curve))
@@ -86,6 +86,11 @@ def _flow(result: FlowResult, prices: PriceTable) -> str:
     if result.model_data_url:
         parts.append(f"Model: `{result.model_data_url}`")
     return "\n\n".join(parts)
+
+
+def _missed(result: FlowResult) -> list[GateResult]:
+    """The gates that were missed; of a run that failed before there were metrics, none says anything."""
+    return [gate for gate in result.gates if not gate.passed] if result.metrics else []
 
 
 def _facts(result: FlowResult) -> str:
@@ -194,7 +199,8 @@ def _table(columns: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]
 
 def _text(value: str) -> str:
     """Text that Markdown and HTML leave alone."""
-    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", " ".join(value.split()))
+    # An underscore inside of a word is one to GitHub, too.
+    escaped = re.sub(r"([\\`*\[\]|~#]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(value.split()))
     return escaped.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
 
 

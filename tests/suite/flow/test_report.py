@@ -29,7 +29,7 @@ def test_a_good_run_is_held_against_main(prices: cost.PriceTable) -> None:
     assert "commit `abcdef1` · branch more-trees · engine stepfunctions · 1 min 30 s · [run](https://run/1)" in text
     assert "main (`0123456`)" in text
     assert rows(text, "auc")[1:] == ["0.9", "0.88", "+0.02 (+2.3 %) better"]
-    assert rows(text, "log\\_loss")[1:] == ["0.3", "0.25", "+0.05 (+20 %) worse"]
+    assert rows(text, "log_loss")[1:] == ["0.3", "0.25", "+0.05 (+20 %) worse"]
     assert "[Build](https://build/7)" in text
     assert "is an estimate" in text
     assert report.succeeded(RESULT)
@@ -58,7 +58,9 @@ def test_a_missed_gate_says_which_and_by_how_much(prices: cost.PriceTable) -> No
 
 def test_a_failure_is_shown_as_it_is_and_nothing_it_says_is_markup(prices: cost.PriceTable) -> None:
     reason = "training job x failed\nReason: ```boom``` <b>@team</b>"
-    text = report.render([changed(status="Failed", gates=[], metrics={}, failure_reason=reason)], prices)
+    nothing = [GateResult("auc", "at_least", 0.8, None, None, passed=False, missed_by=None)]
+    text = report.render([changed(status="Failed", gates=nothing, metrics={}, failure_reason=reason)], prices)
+    assert "missed" not in text
     assert text.startswith("## ❌ churn: failed: training job x failed\n")
     assert f"````\n{reason}\n````" in text
     branch = report.render([changed(branch="a|b @team <img> [x](y)")], prices)
