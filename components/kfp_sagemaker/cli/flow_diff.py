@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,14 @@ def diff_command(file: Path, against: str, engine: str, exit_code: bool) -> None
     if not changes:
         CONSOLE.print(f"The same jobs as {against}.", soft_wrap=True)
         return
-    CONSOLE.print(_table(changes))
+    for change in changes:
+        why = ""
+        if change.kind == "changed" and all(field.follows for field in change.fields):
+            why = ", because of what it reads"
+        said = f"{_MARKS[change.kind]} [bold]{change.step}[/bold]  [dim]{change.operation}[/dim]"
+        CONSOLE.print(f"{said}, {_WORDS[change.kind]}{why}")
+        if change.kind == "changed" and not why:
+            CONSOLE.print(_table(change))
     sys.exit(1 if exit_code else 0)
 
 
@@ -68,13 +74,12 @@ def _planned(file: Path, engine: str) -> Any:
     return made, requests.build(made, session)
 
 
-def _table(changes: Sequence[JobChange]) -> Table:
-    table = Table("", "job", "field", "before", "after", box=None, header_style="bold", pad_edge=False)
-    for change in changes:
-        title = f"{change.step} [dim]({change.operation}, {_WORDS[change.kind]})[/dim]"
-        table.add_row(_MARKS[change.kind], title, "", "", "")
-        for field in change.fields if change.kind == "changed" else ():
-            table.add_row(f" {_MARKS[field.kind]}", "", escape(field.path), _shown(field.before), _shown(field.after))
+def _table(change: JobChange) -> Table:
+    table = Table("", "field", "before", "after", box=None, show_header=False, padding=(0, 2, 0, 0))
+    for column in table.columns:
+        column.overflow = "fold"
+    for field in (each for each in change.fields if not each.follows):
+        table.add_row(f"  {_MARKS[field.kind]}", escape(field.path), _shown(field.before), _shown(field.after))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,6 +25,11 @@ class FieldChange:
     def kind(self) -> Change:
         """Whether it was added, removed or changed."""
         return "added" if self.before is None else "removed" if self.after is None else "changed"
+
+    @property
+    def follows(self) -> bool:
+        """Whether only a derived name differs: what an earlier job, which changed, is called."""
+        return self.kind == "changed" and _without_hashes(self.before) == _without_hashes(self.after)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,11 @@ def _flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flattened(item, f"{path}[{_label(item, index)}]")
     else:
         yield path, value
+
+
+def _without_hashes(value: Any) -> str:
+    """The value without what names are made unique by, see :mod:`kfp_sagemaker.flow.plan`."""
+    return re.sub(r"-[0-9a-f]{10}(?=/|$)", "", str(value))
 
 
 def _label(item: Any, index: int) -> Any:

@@ -126,7 +126,7 @@ def run(
 
 def _follow(client: Any, arn: str, sleep: Callable[[float], None], sink: Callable[[str], None]) -> Execution:
     seen = 0
-    failing = ""
+    entered = failing = ""
     seconds = _FIRST_POLL_SECONDS
     while True:
         with aws_errors(f"following execution {arn}"):
@@ -136,10 +136,12 @@ def _follow(client: Any, arn: str, sleep: Callable[[float], None], sink: Callabl
         for event in events[seen:]:
             details = event.get("stateEnteredEventDetails")
             if details:
+                entered = details["name"]
                 sink(f"state {details['name']}")
                 failing = details["name"] if event["type"] != "FailStateEntered" or not failing else failing
                 seconds = _FIRST_POLL_SECONDS
-            elif event["type"].startswith("Task") and event["type"].endswith("Failed"):
+            # That a look finds nothing is no news.
+            elif event["type"] == "TaskFailed" and not entered.startswith("Find"):
                 sink(f"  {_said(event.get('taskFailedEventDetails', {}))}")
         seen = len(events)
         if status["status"] not in ("RUNNING", "PENDING_REDRIVE"):

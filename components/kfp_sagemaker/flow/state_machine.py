@@ -141,20 +141,19 @@ class _Machine:
 
     def _glue_job(self, request: Request) -> None:
         """A Glue job made of a script: its name says its content, so a run that succeeded is not repeated."""
-        parameters = {"Name": request.name, **request.parameters, "Tags": self._tags(request)}
-        state = self._state("arn:aws:states:::aws-sdk:glue:createJob", parameters, "glue_job")
-        self._add(request.step, state)
         find, found = "Find Preprocess", "How Preprocess ended"
-        state["Catch"].insert(0, _catch("Glue.AlreadyExistsException", find))
         look = {"JobName": request.name, "MaxResults": 1}
         runs = self._state("arn:aws:states:::aws-sdk:glue:getJobRuns", look, "preprocess")
-        self.states[find] = {**runs, "Next": found}
+        runs["Catch"].insert(0, _catch("Glue.EntityNotFoundException", request.step))
+        self._add(find, {**runs, "Next": found})
         last = "$.preprocess.JobRuns[0].JobRunState"
         succeeded: State = {
             "And": [{"Variable": last, "IsPresent": True}, {"Variable": last, "StringEquals": "SUCCEEDED"}]
         }
         self.states[found] = {"Type": "Choice", "Choices": [succeeded], "Default": "Preprocess"}
-        self.skips = [succeeded]
+        self.open, self.skips = [], [succeeded]
+        parameters = {"Name": request.name, **request.parameters, "Tags": self._tags(request)}
+        self._add(request.step, self._state("arn:aws:states:::aws-sdk:glue:createJob", parameters, "glue_job"))
 
     def _endpoint(self, request: Request) -> None:
         """Create the endpoint or update it, and wait until it serves this configuration."""
