@@ -13,6 +13,7 @@ from kfp_sagemaker.aws.errors import DataError
 
 BLOCK_BYTES = 16 << 20
 LONGEST_LINE_BYTES = 256 << 20
+_CACHED_BYTES = 1 << 17
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -61,25 +62,24 @@ def read_blocks(
     Raises:
         DataError: A line is longer than can be, a quote is never closed, or the file is UTF-16.
     """
-    pieces, pending = list[bytes](), 0
+    pieces: list[bytes] = []
     is_first = first_line == 1
     while chunk := stream.read(size):
         if is_first:
             if chunk.startswith(_UTF16_MARKS):
                 raise DataError(f"{file} line 1: the file is UTF-16; the analyzer reads UTF-8 only: convert the file")
             chunk, is_first = chunk.removeprefix(_UTF8_MARK), False
-        if not quoted and b"\n" not in chunk:
-            pieces.append(chunk)
-            pending += len(chunk)
-            _check_length(file, first_line, pending)
-            continue
-        content = b"".join([*pieces, chunk])
-        end = _end_of_lines(content) if quoted else content.rfind(b"\n") + 1
-        pieces, pending = [content[end:]], len(content) - end
-        _check_length(file, first_line, pending)
+        if quoted and (b'"' in chunk or any(b'"' in piece for piece in pieces)):
+            chunk = b"".join([*pieces, chunk])
+            end, pieces = _end_of_lines(chunk), []
+        else:
+            end = chunk.rfind(b"\n") + 1
+        content = b"".join([*pieces, memoryview(chunk)[:end]]) if end else b""
+        pieces = [chunk[end:]] if end else [*pieces, chunk]
+        _check_length(file, first_line, sum(map(len, pieces)))
         if end:
-            yield Block(file, content[:end], first_line)
-            first_line += content.count(b"\n", 0, end)
+            yield Block(file, content, first_line)
+            first_line += count_bytes(content, b"\n")[0]
     rest = b"".join(pieces)
     if rest:
         if quoted and rest.count(b'"') % 2:
@@ -96,6 +96,17 @@ def _end_of_lines(content: bytes) -> int:
         return end
     breaks = np.flatnonzero(line_breaks(content))
     return int(breaks[-1]) + 1 if len(breaks) else 0
+
+
+def count_bytes(content: bytes, *wanted: bytes) -> list[int]:
+    """How often each of some bytes occurs; where they are frequent, several times faster than ``bytes.count``."""
+    values = np.frombuffer(content, np.uint8)
+    counts = [0] * len(wanted)
+    for start in range(0, len(values), _CACHED_BYTES):
+        part = values[start : start + _CACHED_BYTES]
+        for at, each in enumerate(wanted):
+            counts[at] += int(np.count_nonzero(part == each[0]))
+    return counts
 
 
 def line_breaks(content: bytes) -> NDArray[np.bool_]:

@@ -54,7 +54,7 @@ class Categories:
             The counts, and the distinct values in the order of their hashes.
         """
         hashed = values.hash().to_numpy()
-        order = np.argsort(hashed)
+        order = _order(hashed)
         hashed = hashed[order]
         starts = _run_starts(hashed)
         counts = np.diff(starts, append=len(hashed))
@@ -124,6 +124,18 @@ class Categories:
         keep = self.hashes < np.uint64(self.threshold)
         keep |= np.isin(self.hashes, np.fromiter(self.texts, np.uint64, len(self.texts)))
         self.hashes, self.counts = self.hashes[keep], self.counts[keep]
+
+
+def _order(hashed: HashArray) -> NDArray[np.int64]:
+    """What sorts hashes: positions put in place of their lowest bits are sorted along, which takes half as long."""
+    bits = np.uint64(max(1, len(hashed) - 1).bit_length())
+    packed = hashed >> bits << bits | np.arange(len(hashed), dtype=np.uint64)
+    packed.sort()
+    order = (packed & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
+    ordered = hashed[order]
+    if np.any(ordered[1:] < ordered[:-1]):  # two differ in the lowest bits only: about once in 10^4 blocks
+        return np.argsort(hashed)
+    return order
 
 
 def _run_starts(ordered: HashArray) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from kfp_sagemaker.aws.errors import DataError
-from kfp_sagemaker.monitoring.analyzer.blocks import Block, line_breaks, separators
+from kfp_sagemaker.monitoring.analyzer.blocks import Block, count_bytes, line_breaks, separators
 from kfp_sagemaker.monitoring.analyzer.literals import FRACTIONAL
 
 _INFERENCE_BYTES = 1 << 20
@@ -79,7 +79,8 @@ class CsvParser:
             return pl.DataFrame(schema=dict.fromkeys(self.names, pl.String))
         schema = self._schema or self._first_schema(content)
         try:
-            frame = pl.read_csv(content, has_header=False, schema=schema)
+            quote = '"' if b'"' in content else None
+            frame = pl.read_csv(content, has_header=False, schema=schema, quote_char=quote)
         except pl.exceptions.PolarsError:
             self._check_lines(block, content)
             frame = self._parse_as_text(Block(block.file, content, block.first_line), schema)
@@ -160,10 +161,11 @@ class CsvParser:
         """
         if b'"' in content:
             return False
-        values = np.frombuffer(content, np.uint8)
         width = len(self.names)
-        breaks = int(np.count_nonzero(values == ord("\n")))
-        return width == 1 or int(np.count_nonzero(values == ord(","))) == breaks * (width - 1)
+        if width == 1:
+            return True
+        breaks, commas = count_bytes(content, b"\n", b",")
+        return commas == breaks * (width - 1)
 
     def _check_lines(self, block: Block, content: bytes) -> bytes:
         """Look at each line: the content without blank ones, once every line is known to have a field a column."""

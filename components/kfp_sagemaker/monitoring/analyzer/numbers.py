@@ -33,10 +33,12 @@ class Numbers:
 
     @classmethod
     def of(cls, values: FloatArray, random: np.random.Generator) -> Numbers:
-        """Summarise finite numbers; sorts the array it is given in place."""
+        """Summarise the finite ones of some numbers; sorts the array it is given in place."""
+        values.sort()
+        if len(values) and not (math.isfinite(values[0]) and math.isfinite(values[-1])):  # NaN is last
+            values = values[values.searchsorted(-math.inf, "right") : values.searchsorted(math.inf, "left")]
         if not len(values):
             return cls()
-        values.sort()
         with np.errstate(over="ignore"):
             mean = float(values.mean())
             if not math.isfinite(mean):  # the sum left the range of floats

@@ -101,10 +101,7 @@ def cut_rows(file: DataFile, rows: int, size: int) -> list[DataFile]:
     """Cut a Parquet file into pieces of about so many bytes, by its rows."""
     count = max(1, min(rows, -(-file.size // size)))
     bounds = [rows * at // count for at in range(count + 1)]
-    return [
-        replace(file, size=file.size // count, begin=begin, end=end)
-        for begin, end in pairwise(bounds)
-    ]
+    return [replace(file, size=file.size // count, begin=begin, end=end) for begin, end in pairwise(bounds)]
 
 
 def grouped(pieces: Sequence[DataFile], size: int) -> list[list[DataFile]]:

@@ -37,10 +37,10 @@ def _profile_column(column: pl.Series, limit: int, random: np.random.Generator) 
     if kind == pl.Null:
         return ColumnProfile(missing=len(column))
     if kind.is_integer():
-        numbers = Numbers.of(_finite(column), random)
+        numbers = Numbers.of(_values(column), random)
         return ColumnProfile(missing=len(column) - numbers.count, integral=numbers.count, numbers=numbers)
     if kind.is_float() or kind.is_decimal():
-        numbers = Numbers.of(_finite(column), random)
+        numbers = Numbers.of(_values(column), random)
         missing = len(column) - numbers.count
         return ColumnProfile(missing, missing - column.null_count(), fractional=numbers.count, numbers=numbers)
     return _profile_text(column if kind == pl.String else column.cast(pl.String), limit, random)
@@ -68,14 +68,13 @@ def _profile_numbers_in_text(column: pl.Series, values: pl.Series, random: np.ra
     profile = ColumnProfile(missing=len(column) - len(kept), not_finite=int(not_finite.sum()))
     profile.integral, profile.fractional = int(integral.sum()), int(fractional.sum())
     profile.text = len(kept) - profile.integral - profile.fractional
-    profile.numbers_in_text = Numbers.of(_finite(numbers), random)
+    profile.numbers_in_text = Numbers.of(_values(numbers), random)
     if len(kept):
         profile.categories, _ = Categories.of(kept, distinct_limit(1))
     return profile
 
 
-def _finite(column: pl.Series) -> FloatArray:
-    """The numbers of a column, in an array of its own: neither nulls, which numpy shows as NaN, nor infinities."""
-    values = np.asarray(column.to_numpy(), dtype=np.float64)
-    finite = np.isfinite(values)
-    return values.copy() if finite.all() else values[finite]
+def _values(column: pl.Series) -> FloatArray:
+    """The numbers of a column without nulls, in an array of its own."""
+    present = column.drop_nulls() if column.null_count() else column
+    return present.to_numpy().astype(np.float64)
