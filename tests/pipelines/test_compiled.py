@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -155,16 +154,3 @@ def test_its_steps_import_from_the_built_wheel(pipeline: PipelineFolder, install
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(installed_wheel))
-
-
-@pytest.fixture(scope="module")
-def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the wheel installs and nothing else, built as the wheel is: by setup.py, from a clean tree."""
-    source, target = (tmp_path_factory.mktemp(name) for name in ("source", "installed"))
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("components", "emulator"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", target]
-    subprocess.run(command, cwd=source, check=True, capture_output=True)
-    return target
