@@ -177,7 +177,9 @@ class MinistackIam:
                     return str(role["Arn"])
                 if name and (path := actions._query_param(parameters, "Path")):
                     return f"arn:aws:iam::{self._responses.get_account_id()}:role{path}{name}"
-            return str(extract(service, *request))
+            found = str(extract(service, *request))
+            # A rule of the default bus is not named after its bus.
+            return found.replace(":rule/default/", ":rule/") if service == "events" else found
 
         def request_tag_context(service: str, action: str, body: bytes, parameters: Any) -> dict[str, Any]:
             context: dict[str, Any] = tag_context(service, action, body, parameters)
