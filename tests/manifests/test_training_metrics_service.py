@@ -151,7 +151,7 @@ def test_metrics_are_csv_and_json(service: Service) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "message"),
     [
-        ("/training-jobs/missing/metrics", 404, "not found"),
+        ("/training-jobs/missing/metrics", 404, "There is no training job missing in us-east-1"),
         (f"/training-jobs/{quote('a b')}/metrics", 400, "name is 'a b'"),
         ("/training-jobs/first/metrics?format=xml&days=3", 400, "format is 'xml', must be one of csv, json"),
         ("/training-jobs?status=Done", 400, "status is 'Done', must be one of Completed"),

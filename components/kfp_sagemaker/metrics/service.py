@@ -147,7 +147,10 @@ def _read_metrics(session: Session, request: Request) -> Answer:
     problems.name("name", job_name)
     problems.one_of("format", answer_format, _FORMATS)
     problems.raise_if_any()
-    job = describe_job(session, job_name)
+    try:
+        job = describe_job(session, job_name)
+    except ResourceMissingError as error:
+        raise ResourceMissingError(f"There is no training job {job_name} in {session.region}") from error
     series = read_series(session, job, metric_names=request.query.get("metric_name", ()))
     return _as_csv(job, series) if answer_format == "csv" else _as_json(job, series)
 

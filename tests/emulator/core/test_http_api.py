@@ -22,13 +22,17 @@ def handler(event, context):
 LOG_FORMAT = "$context.routeKey $context.path $context.status $context.error.message $context.nobody.knows"
 
 
+def archive():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as code:
+        code.writestr("app.py", FUNCTION)
+    return buffer.getvalue()
+
+
 def deploy(emulator, name, *, settings=None, log_group="", issuer=""):
     """An HTTP API whose one route calls a function; returns its address."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as code:
-        code.writestr("app.py", FUNCTION)
     function = emulator.client("lambda").create_function(
-        FunctionName=name, Runtime="python3.13", Role=ROLE, Handler="app.handler", Code={"ZipFile": archive.getvalue()}
+        FunctionName=name, Runtime="python3.13", Role=ROLE, Handler="app.handler", Code={"ZipFile": archive()}
     )
     api = emulator.client("apigatewayv2")
     made = api.create_api(Name=name, ProtocolType="HTTP")
@@ -105,6 +109,22 @@ def test_a_function_inherits_nothing_of_the_emulators_environment(monkeypatch, t
     assert environment.items() >= own.items()
     assert environment[OWNER_VARIABLE] == str(tmp_path)
     assert "MY_TOKEN" not in environment
+
+
+def test_a_function_that_cannot_be_run_is_refused(emulator, unique_name):
+    client = emulator.client("lambda")
+    absent = {"S3Bucket": "no-such-bucket", "S3Key": "code.zip"}
+    unrunnable = {
+        "needs the runtime java21": {"Runtime": "java21", "Handler": "app.handler", "Code": {"ZipFile": archive()}},
+        "has no code": {"Runtime": "python3.13", "Handler": "app.handler", "Code": absent},
+        "is a container image": {"PackageType": "Image", "Code": {"ImageUri": "000000000000.dkr.ecr/x:1"}},
+    }
+    for number, (reason, function) in enumerate(unrunnable.items()):
+        name = f"{unique_name}-{number}"
+        client.create_function(FunctionName=name, Role=ROLE, **function)
+        answer = client.invoke(FunctionName=name)
+        assert answer["FunctionError"] == "Unhandled"
+        assert reason in json.loads(answer["Payload"].read())["errorMessage"]
 
 
 def test_a_functions_process_ends_with_a_killed_emulator(start_emulator):
