@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
@@ -177,9 +178,13 @@ class MinistackIam:
                     return str(role["Arn"])
                 if name and (path := actions._query_param(parameters, "Path")):
                     return f"arn:aws:iam::{self._responses.get_account_id()}:role{path}{name}"
-            found = str(extract(service, *request))
-            # A rule of the default bus is not named after its bus.
-            return found.replace(":rule/default/", ":rule/") if service == "events" else found
+            if service == "events":
+                # A rule of the default bus is not named after its bus, and PutTargets spells its name otherwise.
+                method, path, headers, body, query, *rest = request
+                body = body.replace(b'"Rule":', b'"Name":')
+                found = str(extract(service, method, path, headers, body, query, *rest))
+                return found.replace(":rule/default/", ":rule/")
+            return str(extract(service, *request))
 
         def request_tag_context(service: str, action: str, body: bytes, parameters: Any) -> dict[str, Any]:
             context: dict[str, Any] = tag_context(service, action, body, parameters)
@@ -188,6 +193,8 @@ class MinistackIam:
                 boundary = actions._query_param(parameters, "PermissionsBoundary") or role.get("PermissionsBoundary")
                 if boundary:
                     context["iam:PermissionsBoundary"] = boundary
+            if action == "cloudwatch:PutMetricData":
+                context["cloudwatch:namespace"] = _namespace(body, parameters)
             return context
 
         # ministack looks both up in their module at each call.
@@ -220,6 +227,17 @@ class MinistackIam:
 def _parse_document(document: Any) -> dict[str, Any]:
     parsed: dict[str, Any] = json.loads(document) if isinstance(document, str) else document
     return parsed
+
+
+def _namespace(body: bytes, parameters: Any) -> str:
+    """Of a PutMetricData call, in JSON or as a form, which clients pack when it is long; empty when it names none."""
+    try:
+        plain = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+        members = json.loads(plain) if plain.startswith(b"{") else {**parse_qs(plain.decode()), **parameters}
+    except (OSError, EOFError, ValueError):
+        return ""
+    namespace = members.get("Namespace", "")
+    return str(namespace[0] if isinstance(namespace, list) else namespace)
 
 
 def _only_service_statements(document: dict[str, Any], service: str) -> dict[str, Any]:

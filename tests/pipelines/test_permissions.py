@@ -32,6 +32,8 @@ from kfp_sagemaker.endpoints import (
     metric_query,
 )
 from kfp_sagemaker.models import model
+from kfp_sagemaker.monitoring.analyzer import cloudwatch
+from kfp_sagemaker.monitoring.analyzer.options import Options
 from sagemaker_emulator.emulator import Emulator
 from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
 from tests.pipelines.conftest import FinishedRun
@@ -93,6 +95,11 @@ class Cluster:
             model_name = self._models(session)
             self._jobs(session, model_name)
             self._endpoint(session, model_name)
+            self._publish_metrics(session)
+
+    def _publish_metrics(self, session: Session) -> None:
+        options = Options(dataset_sources=[], output_path="", endpoint_name="echo")
+        cloudwatch.publish([{"MetricName": "feature_data_x", "Value": 1.0}], options, session)
 
     def _abandon_an_upload(self, session: Session) -> None:
         with ThreadPoolExecutor(1) as executor:

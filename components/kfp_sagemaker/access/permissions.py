@@ -214,6 +214,13 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
             _ENDPOINTS,
         ),
         Grant(("send_traffic",), "Invoke", ("sagemaker:InvokeEndpoint",), _ENDPOINTS, _IS_TAGGED),
+        # publish_cloudwatch_metrics with engine step. PutMetricData knows no resources, but the namespace.
+        Grant(
+            ("monitor_data_quality",),
+            "WriteMetrics",
+            ("cloudwatch:PutMetricData",),
+            conditions={"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/Endpoints/data-metric"}},
+        ),
         Grant(
             _ANALYSES,
             "Create",

@@ -203,6 +203,16 @@ def test_a_permissions_boundary_and_a_session_policy_limit(guarded, unique_name)
     assert refusal(limited.list_models)[0] == "AccessDeniedException"
 
 
+def test_metrics_may_be_limited_to_a_namespace(guarded, user):
+    user.may(allow("cloudwatch:PutMetricData", condition={"StringEquals": {"cloudwatch:namespace": "mine"}}))
+    cloudwatch = user.client("cloudwatch")
+    cloudwatch.put_metric_data(Namespace="mine", MetricData=[{"MetricName": "x", "Value": 1.0}])
+    packed = [{"MetricName": f"x{at}" * 20, "Value": 1.0} for at in range(200)]  # clients pack what is longer than 10 KB
+    cloudwatch.put_metric_data(Namespace="mine", MetricData=packed)
+    refused = refusal(cloudwatch.put_metric_data, Namespace="other", MetricData=[{"MetricName": "x", "Value": 1.0}])
+    assert refused[0] in ("AccessDenied", "AccessDeniedException")
+
+
 def test_evaluated_calls_of_every_service_are_recorded(guarded, user):
     user.may(allow("s3:ListAllMyBuckets"))
     user.client("s3").list_buckets()
