@@ -207,7 +207,8 @@ def test_metrics_may_be_limited_to_a_namespace(guarded, user):
     user.may(allow("cloudwatch:PutMetricData", condition={"StringEquals": {"cloudwatch:namespace": "mine"}}))
     cloudwatch = user.client("cloudwatch")
     cloudwatch.put_metric_data(Namespace="mine", MetricData=[{"MetricName": "x", "Value": 1.0}])
-    packed = [{"MetricName": f"x{at}" * 20, "Value": 1.0} for at in range(200)]  # clients pack what is longer than 10 KB
+    # Clients pack what is longer than 10 KB.
+    packed = [{"MetricName": f"x{at}" * 20, "Value": 1.0} for at in range(200)]
     cloudwatch.put_metric_data(Namespace="mine", MetricData=packed)
     refused = refusal(cloudwatch.put_metric_data, Namespace="other", MetricData=[{"MetricName": "x", "Value": 1.0}])
     assert refused[0] in ("AccessDenied", "AccessDeniedException")
