@@ -41,7 +41,7 @@ def compile_flow(plan: Plan, target: Path, options: ClusterOptions | None = None
 
     from kfp_sagemaker import components
 
-    def pipeline() -> None:
+    def make_tasks() -> None:
         tasks: dict[str, Any] = {}
         before: Any = None
         for each in plan.tasks:
@@ -54,6 +54,18 @@ def compile_flow(plan: Plan, target: Path, options: ClusterOptions | None = None
             if before is not None:
                 task.after(before)
             tasks[each.name] = before = task
+
+    def pipeline() -> None:
+        name = plan.passing_endpoint_name
+        if not name:
+            make_tasks()
+            return
+        # An endpoint costs until it is deleted: it goes however the run ends. The model stays.
+        clean_up = components.delete_resources_on_exit(
+            endpoint_names=[name], run_id="", delete_dependencies=False, region=plan.setting.region
+        )
+        with dsl.ExitHandler(clean_up):
+            make_tasks()
 
     flow = plan.flow
     description = f"Flow {flow.name} at commit {plan.setting.commit}."

@@ -24,11 +24,12 @@ _LONGEST_NAME, _LONGEST_TUNING_NAME = 63, 32
 _INPUT_PATH = "/opt/ml/processing/input/data"
 _OUTPUT_PATH = "/opt/ml/processing/output"
 
-PREPROCESS, TRAIN, TUNE, MODEL, EVALUATE, GATES, DEPLOY = (
+PREPROCESS, TRAIN, TUNE, MODEL, SERVE, EVALUATE, GATES, DEPLOY = (
     "preprocess",
     "train",
     "tune",
     "model",
+    "serve",
     "evaluate",
     "gates",
     "deploy",
@@ -115,6 +116,12 @@ class Plan:
         """Fingerprint of all tasks."""
         return request_hash({task.name: _plain(task.arguments) for task in self.tasks})[:_HASH_CHARACTERS]
 
+    @property
+    def passing_endpoint_name(self) -> str:
+        """The endpoint that lives for the evaluation only; empty when there is none."""
+        task = self.task(SERVE)
+        return str(task.arguments["endpoint_name"]) if task else ""
+
     def task(self, name: str) -> Task | None:
         """The task of that name."""
         return next((task for task in self.tasks if task.name == name), None)
@@ -131,6 +138,9 @@ def build(flow: Flow, setting: Setting) -> Plan:
         The plan. Nothing has been called.
     """
     return _Planner(flow, setting).plan()
+
+
+_MODEL_NAME = {"model_name": Output(MODEL, "model_name")}
 
 
 @dataclass
@@ -311,17 +321,24 @@ class _Planner:
             "instance_count": evaluation.instance_count,
             "title": f"{self.flow.name}: evaluation",
         }
-        name = self._name(EVALUATE, "evaluate_model", arguments)
+        name = self._name(EVALUATE, "evaluate_model", {**arguments, "through": evaluation.through})
         self.evaluation_s3_uri = self._uri(name)
-        arguments |= {"model_name": Output(MODEL, "model_name"), "output_s3_uri": self.evaluation_s3_uri}
-        self._add(EVALUATE, "evaluate_model", {**arguments, "job_name": name})
+        arguments["output_s3_uri"] = self.evaluation_s3_uri
+        if evaluation.through == "batch_transform":
+            self._add(EVALUATE, "evaluate_model", {**arguments, **_MODEL_NAME, "job_name": name})
+            return
+        sizes = {"instance_type": evaluation.instance_type, "initial_instance_count": evaluation.instance_count}
+        self._add(SERVE, "deploy_endpoint", {"endpoint_name": name, **_MODEL_NAME, **sizes})
+        for unused in ("model_name", "instance_type", "instance_count"):
+            del arguments[unused]
+        self._add(EVALUATE, "evaluate_model", {**arguments, "endpoint_name": Output(SERVE, "endpoint_name")})
 
     def _deploy(self) -> None:
         deployment = self.flow.deployment
         assert deployment is not None  # noqa: S101 - its caller asked
         arguments = {
             "endpoint_name": deployment.endpoint_name,
-            "model_name": Output(MODEL, "model_name"),
+            **_MODEL_NAME,
             "instance_type": deployment.instance_type,
             "initial_instance_count": deployment.instance_count,
         }

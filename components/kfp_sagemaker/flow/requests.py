@@ -149,6 +149,8 @@ def _create_model(task: Task, plan: Plan, session: Session) -> list[Request]:
 
 
 def _evaluate(task: Task, plan: Plan, session: Session) -> list[Request]:
+    if "endpoint_name" in task.arguments:
+        return []  # the step asks the endpoint itself
     arguments = {**task.arguments, "model_name": _model_name(plan)}
     question = Question(**_known(Question, arguments))
     predicting = transform.build_request(question.transform_job(), service_model=_model(session))

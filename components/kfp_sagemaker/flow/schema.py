@@ -14,6 +14,7 @@ from kfp_sagemaker.flow.document import Document, KeyPath
 
 SCHEMA_FILE = Path(__file__).with_name("flow.schema.json")
 _SHOWN_CHARACTERS = 60
+_VARIABLE = "|[$][{]"
 
 
 @cache
@@ -79,7 +80,8 @@ def _wanted(rule: str, bound: Any, part: dict[str, Any]) -> str:
         kinds |= {"number": "a number", "boolean": "true or false"}
         return " or ".join(kinds[each] for each in ([bound] if isinstance(bound, str) else bound))
     if rule == "pattern":
-        return f"{part.get('description', 'text').split('. ')[0].rstrip('.')} (pattern {bound})"
+        # The schema lets variables pass, for editors; here they have been filled in.
+        return str(part.get("$comment") or f"text of the pattern {bound.removesuffix(_VARIABLE)}")
     words = {
         "const": f"{bound}",
         "minimum": f"at least {bound}",

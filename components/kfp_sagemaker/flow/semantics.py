@@ -17,6 +17,7 @@ from kfp_sagemaker.evaluation.options import METRICS
 from kfp_sagemaker.flow.document import Document, KeyPath
 
 _ANY_REGION = "us-east-1"
+_REGION = r"[a-z]{2,3}(-[a-z]+)+-\d+"
 _MADE_FROM_SCRIPT = ("command", "glue_version", "python_version", "worker_type", "number_of_workers", "max_capacity")
 # What split_dataset writes below its output.
 _SPLIT_PARTS = {"train": 0.7, "validation": 0.3, "test": 0.0}
@@ -119,7 +120,8 @@ def _containers(document: Document) -> Iterator[tuple[KeyPath, str]]:
             ("preprocessing", "processing", "instance_type"),
         ),
     )
-    region = _at(document, "region", kind=str) or _ANY_REGION
+    region = _at(document, "region", kind=str) or ""
+    region = region if re.fullmatch(_REGION, region) else _ANY_REGION
     for path, name_key, version_key, instance_path in named:
         part = _at(document, *map(str, path), kind=dict) or {}
         name, version = part.get(name_key), part.get(version_key, "")
@@ -199,6 +201,7 @@ def _gates(document: Document) -> Iterator[tuple[KeyPath, str]]:
     known = METRICS.get(str((evaluation or {}).get("problem_type")))
     for index, gate in enumerate(gates):
         metric = gate.get("metric") if isinstance(gate, dict) else None
-        if known and isinstance(metric, str) and metric not in known:
+        # What no problem type has the schema has told already.
+        if known and any(metric in every for every in METRICS.values()) and metric not in known:
             kind = (evaluation or {}).get("problem_type")
             yield ("gates", index, "metric"), f"is {metric}, must be one of {', '.join(known)} for {kind}"
