@@ -30,7 +30,7 @@ def _parsed(file_path: str, load: Callable[[JSONFileLoader, str], Any] = JSONFil
     return load(JSONFileLoader(), file_path)
 
 
-# A session of botocore parses its service models anew, which was half of the suite's time: parse each once a worker.
+# A session of botocore parses its service models anew, most of the time of a test that opens one: once a worker will do.
 JSONFileLoader.load_file = lambda _self, file_path: _parsed(file_path)  # type: ignore[method-assign]
 
 
