@@ -19,6 +19,7 @@ from kfp_sagemaker.endpoints.component import (
     invoke_endpoint,
 )
 from kfp_sagemaker.evaluation.component import evaluate_model
+from kfp_sagemaker.glue.component import run_glue_job
 from kfp_sagemaker.metrics.component import compare_predictions, export_training_metrics
 from kfp_sagemaker.models.component import create_model, publish_models
 from kfp_sagemaker.monitoring.quality.component import check_violations, monitor_data_quality, suggest_baseline
@@ -31,6 +32,7 @@ from kfp_sagemaker.monitoring.schedules.component import (
 )
 from kfp_sagemaker.monitoring.traffic.component import list_captured_data, send_traffic
 from kfp_sagemaker.processing.component import process
+from kfp_sagemaker.step_functions.component import run_state_machine
 from kfp_sagemaker.training.component import train
 from kfp_sagemaker.transform.component import batch_transform
 from kfp_sagemaker.tuning.component import tune
@@ -54,6 +56,8 @@ __all__ = [
     "monitor_data_quality",
     "process",
     "publish_models",
+    "run_glue_job",
+    "run_state_machine",
     "send_traffic",
     "split_dataset",
     "start_monitoring_schedule",

@@ -50,6 +50,8 @@ LEAST: dict[str, dict[str, Any]] = {
         "target_models": ["a"],
         "destination_s3_uri": "s3://bucket/mme/",
     },
+    "run_glue_job": {"job_name": "j"},
+    "run_state_machine": {"state_machine_arn": "arn:aws:states:us-east-1:000000000000:stateMachine:m"},
     "send_traffic": {"endpoint_name": "e", "rows": ["1"]},
     "split_dataset": {"input_s3_uri": "s3://bucket/in", "output_s3_uri": "s3://bucket/out"},
     "start_monitoring_schedule": {"schedule_name": "s"},

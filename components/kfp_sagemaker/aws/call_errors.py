@@ -34,12 +34,15 @@ BAD_CREDENTIALS = frozenset(
 MISSING = frozenset(
     {
         "404",
+        "EntityNotFoundException",
+        "ExecutionDoesNotExist",
         "NoSuchBucket",
         "NoSuchEntity",
         "NoSuchKey",
         "NotFound",
         "ResourceNotFound",
         "ResourceNotFoundException",
+        "StateMachineDoesNotExist",
     }
 )
 # SageMaker answers a describe of what does not exist with ValidationException and one of these sentences.

@@ -12,9 +12,8 @@ from kfp_sagemaker.aws.call_errors import aws_errors, error_code, error_message
 from kfp_sagemaker.aws.errors import NameTakenError
 from kfp_sagemaker.aws.handle import ResourceHandle
 from kfp_sagemaker.aws.kinds import look_up
+from kfp_sagemaker.aws.run_creation import MAX_ATTEMPTS, start_or_adopt
 from kfp_sagemaker.aws.tags import REQUEST, RUN_ID, as_mapping, run_tags
-
-MAX_ATTEMPTS = 20
 
 
 def create_or_adopt(
@@ -42,6 +41,9 @@ def create_or_adopt(
         NameTakenError: If the name belongs to something else.
         AwsCallError: If AWS refused a call.
     """
+    if handle.kind.run_of is not None:
+        start_or_adopt(handle, handle.kind.run_of, request, name, name_prefix, sink)
+        return
     run = run_context.current()
     fingerprint = names.request_hash(request)
     longest = handle.kind.max_name_length

@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+
+@dataclass(frozen=True)
+class RunAddress:
+    """How a run of something is addressed: it has no tags, and is found below what it is a run of.
+
+    Attributes:
+        parent_parameter: The member of the start request that names what is run.
+        describe: The parameters of the describe call, from the parent and the run's name.
+        stop: Those of the stop call.
+        marker_argument: Where AWS chooses the run's name: the argument by which a retried step knows its own run
+            in the list; empty where the step names it.
+        runs_path: The list's member that holds the runs.
+    """
+
+    parent_parameter: str
+    describe: Callable[[str, str], dict[str, Any]]
+    stop: Callable[[str, str], dict[str, Any]]
+    marker_argument: str = ""
+    runs_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -12,7 +32,7 @@ class ResourceKind:
     """How to create, describe, stop and list one kind of resource, and how to read its state.
 
     Paths into a description are dotted (``JobRun.JobRunState``). Console paths and log places are templates
-    over ``name`` and ``region``.
+    over ``name`` and ``region``; a console path may also use ``arn`` and ``parent``.
 
     Attributes:
         label: What people call it; used in messages.
@@ -40,6 +60,10 @@ class ResourceKind:
         service: botocore's name of the service.
         max_name_length: The longest name AWS takes.
         progress: How far a running one is, for progress lines; empty when a description does not tell.
+        further_log_groups: Log groups with streams of the same names.
+        run_of: How it is addressed, when it is a run of something and not a resource with tags of its own.
+        has_history: Whether its events (GetExecutionHistory) are what is shown in place of a log.
+        error_path: The name of the error, beside the reason; empty when there is none.
     """
 
     label: str
@@ -67,6 +91,10 @@ class ResourceKind:
     service: str = "sagemaker"
     max_name_length: int = 63
     progress: Callable[[Mapping[str, Any]], str] = lambda description: ""
+    further_log_groups: tuple[str, ...] = ()
+    run_of: RunAddress | None = None
+    has_history: bool = False
+    error_path: str = ""
 
     @property
     def ended(self) -> frozenset[str]:
@@ -293,5 +321,81 @@ DATA_QUALITY_JOB_DEFINITION = ResourceKind(
     numbers_attempts=False,
 )
 
-# The kinds that are created and have a status.
+# Statuses: the Glue API reference, JobRun. Glue names a run itself and starts another with every call, so the step
+# gives its own run an argument to know it by.
+GLUE_SPARK_RUN = ResourceKind(
+    label="Glue job run",
+    create_operation="start_job_run",
+    describe_operation="get_job_run",
+    stop_operation="batch_stop_job_run",
+    list_operation="get_job_runs",
+    name_parameter="JobRunId",
+    arn_path="JobRun.Id",
+    status_path="JobRun.JobRunState",
+    reason_path="JobRun.ErrorMessage",
+    running=frozenset({"STARTING", "RUNNING", "STOPPING", "WAITING"}),
+    succeeded=frozenset({"SUCCEEDED"}),
+    failed=frozenset({"FAILED", "TIMEOUT", "ERROR", "EXPIRED"}),
+    stopped=frozenset({"STOPPED"}),
+    stopping=frozenset({"STOPPING"}),
+    log_group="/aws-glue/jobs/output",
+    log_stream_prefix="{name}",
+    console_path="/gluestudio/home?region={region}#/job/{parent}/run/{name}",
+    instance_count=lambda description: 1,
+    waits_before_logs=frozenset({"STARTING", "WAITING"}),
+    service="glue",
+    max_name_length=100,
+    run_of=RunAddress(
+        "JobName",
+        lambda parent, name: {"JobName": parent, "RunId": name},
+        lambda parent, name: {"JobName": parent, "JobRunIds": [name]},
+        marker_argument="--kfp-sagemaker-run",
+        runs_path="JobRuns",
+    ),
+)
+# Spark's error log is Java's, line upon line while all is well; a Python shell job's is the script's own.
+GLUE_PYTHON_SHELL_RUN = replace(
+    GLUE_SPARK_RUN,
+    log_group="/aws-glue/python-jobs/output",
+    further_log_groups=("/aws-glue/python-jobs/error",),
+)
+
+
+def _execution_address(state_machine_arn: str, name: str) -> dict[str, Any]:
+    # A version's or alias's ARN has a part more, which its executions' have not.
+    machine = ":".join(state_machine_arn.split(":")[:7])
+    return {"executionArn": f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"}
+
+
+# Statuses: the Step Functions API reference, DescribeExecution.
+STATE_MACHINE_EXECUTION = ResourceKind(
+    label="state machine execution",
+    create_operation="start_execution",
+    describe_operation="describe_execution",
+    stop_operation="stop_execution",
+    list_operation="list_executions",
+    name_parameter="name",
+    arn_path="executionArn",
+    status_path="status",
+    reason_path="cause",
+    error_path="error",
+    running=frozenset({"RUNNING", "PENDING_REDRIVE"}),
+    succeeded=frozenset({"SUCCEEDED"}),
+    failed=frozenset({"FAILED", "TIMED_OUT"}),
+    stopped=frozenset({"ABORTED"}),
+    stopping=frozenset(),
+    log_group="",
+    log_stream_prefix="",
+    console_path="/states/home?region={region}#/v2/executions/details/{arn}",
+    instance_count=lambda description: 1,
+    service="stepfunctions",
+    max_name_length=80,
+    run_of=RunAddress("stateMachineArn", _execution_address, _execution_address),
+    has_history=True,
+)
+
+# Runs of what exists: they have a status, and no tags.
+RUN_KINDS = (GLUE_SPARK_RUN, GLUE_PYTHON_SHELL_RUN, STATE_MACHINE_EXECUTION)
+
+# The kinds that are created with tags and have a status.
 KINDS = (TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB, PROCESSING_JOB, ENDPOINT, MONITORING_SCHEDULE)

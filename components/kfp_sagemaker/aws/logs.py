@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,6 +20,18 @@ _PAGES_PER_LOOK = 20
 _FULL_PAGE_LINES = 1000
 # Once all expected streams are known, further ones (a restarted container) are looked for only now and then.
 _LOOKS_BETWEEN_LISTINGS = 10
+
+
+class Tail(Protocol):
+    """What is shown of a resource while it runs."""
+
+    last_lines: deque[str]
+
+    def look(self, description: dict[str, Any], *, to_the_end: bool = False) -> int:
+        """Pass on what appeared since the last look; returns how many lines that were."""
+
+    def show_last(self, description: dict[str, Any]) -> None:
+        """Read only the end into ``last_lines``."""
 
 
 class LogTail:
@@ -38,10 +50,10 @@ class LogTail:
         self.last_lines: deque[str] = deque(maxlen=JobError.SHOWN_LOG_LINES)
         self._session = session
         self._kind = kind
-        self._group = kind.log_group.format(name=name)
+        self._groups = [group.format(name=name) for group in (kind.log_group, *kind.further_log_groups)]
         self._prefix = kind.log_stream_prefix.format(name=name)
         self._sink = sink
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[tuple[str, str], str] = {}
         self._looks = 0
         self._closed = False
 
@@ -62,7 +74,7 @@ class LogTail:
             if to_the_end or len(self._tokens) < expected or self._looks % _LOOKS_BETWEEN_LISTINGS == 0:
                 self._find_streams()
             self._looks += 1
-            return sum(self._read(stream, to_the_end) for stream in list(self._tokens))
+            return sum(self._read(group, stream, to_the_end) for group, stream in list(self._tokens))
         except (ClientError, BotoCoreError) as error:
             self._tolerate(error)
             return 0
@@ -74,14 +86,14 @@ class LogTail:
         try:
             self._find_streams()
             events: list[tuple[int, str]] = []
-            for stream in self._tokens:
+            for group, stream in self._tokens:
                 answer = self._client.get_log_events(
-                    logGroupName=self._group,
+                    logGroupName=group,
                     logStreamName=stream,
                     startFromHead=False,
                     limit=JobError.SHOWN_LOG_LINES,
                 )
-                events += [(event["timestamp"], self._line(stream, event)) for event in answer["events"]]
+                events += [(event["timestamp"], self._line(group, stream, event)) for event in answer["events"]]
             self.last_lines.extend(line for _, line in sorted(events, key=lambda event: event[0]))
         except (ClientError, BotoCoreError) as error:
             self._tolerate(error)
@@ -91,38 +103,49 @@ class LogTail:
         return self._session.client("logs")
 
     def _find_streams(self) -> None:
-        request: dict[str, Any] = {"logGroupName": self._group}
+        for group in self._groups:
+            try:
+                self._find_streams_of(group)
+            except ClientError as error:
+                # A group is made with its first line, and a script that prints no errors has no log of them.
+                if group == self._groups[0] or not is_missing(error):
+                    raise
+
+    def _find_streams_of(self, group: str) -> None:
+        request: dict[str, Any] = {"logGroupName": group}
         if self._prefix:
             request["logStreamNamePrefix"] = self._prefix
         while True:
             answer = self._client.describe_log_streams(**request)
             for stream in answer["logStreams"]:
-                self._tokens.setdefault(stream["logStreamName"], "")
+                self._tokens.setdefault((group, stream["logStreamName"]), "")
             if not answer.get("nextToken"):
                 return
             request["nextToken"] = answer["nextToken"]
 
-    def _read(self, stream: str, to_the_end: bool) -> int:
+    def _read(self, group: str, stream: str, to_the_end: bool) -> int:
         """Read a stream on from its token; GetLogEvents repeats the token it was given at the end of a stream."""
         count = 0
         for _ in range(_PAGES_PER_LOOK):
-            token = self._tokens[stream]
+            token = self._tokens[group, stream]
             position = {"nextToken": token} if token else {}
             answer = self._client.get_log_events(
-                logGroupName=self._group, logStreamName=stream, startFromHead=True, **position
+                logGroupName=group, logStreamName=stream, startFromHead=True, **position
             )
             for event in answer["events"]:
-                line = self._line(stream, event)
+                line = self._line(group, stream, event)
                 self.last_lines.append(line)
                 self._sink(line)
             count += len(answer["events"])
-            self._tokens[stream] = answer["nextForwardToken"]
+            self._tokens[group, stream] = answer["nextForwardToken"]
             if answer["nextForwardToken"] == token or (not to_the_end and len(answer["events"]) < _FULL_PAGE_LINES):
                 break
         return count
 
-    def _line(self, stream: str, event: dict[str, Any]) -> str:
+    def _line(self, group: str, stream: str, event: dict[str, Any]) -> str:
         message = str(event["message"]).rstrip("\n")
+        if len(self._groups) > 1:
+            return message if group == self._groups[0] else f"[{group.rpartition('/')[2]}] {message}"
         if len(self._tokens) < 2:
             return message
         return f"[{stream.removeprefix(self._prefix)}] {message}"
@@ -130,4 +153,4 @@ class LogTail:
     def _tolerate(self, error: Exception) -> None:
         if isinstance(error, ClientError) and not is_missing(error) and not is_passing(error):
             self._closed = True
-            self._sink(f"The log {self._group} cannot be read ({error_code(error)}): {error}")
+            self._sink(f"The log {self._groups[0]} cannot be read ({error_code(error)}): {error}")

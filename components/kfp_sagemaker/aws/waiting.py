@@ -14,8 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kfp_sagemaker.aws.call_errors import aws_errors, is_missing, is_passing
 from kfp_sagemaker.aws.errors import DeadlineError, JobFailedError, JobStoppedError
 from kfp_sagemaker.aws.handle import ResourceHandle
+from kfp_sagemaker.aws.history import HistoryTail, short_cause
 from kfp_sagemaker.aws.kinds import look_up
-from kfp_sagemaker.aws.logs import LogTail
+from kfp_sagemaker.aws.logs import LogTail, Tail
 from kfp_sagemaker.aws.termination import Termination
 
 # A quarter more after each poll: the end is seen at most about a quarter of the elapsed time late, and at most 36 s.
@@ -79,7 +80,7 @@ def wait_for_end(
     """
     kind = handle.kind
     deadline = timing.now() + timeout_seconds
-    tail = LogTail(handle.session, kind, handle.name, sink)
+    tail = HistoryTail(handle, sink) if kind.has_history else LogTail(handle.session, kind, handle.name, sink)
     follows = stream_logs and kind.streams_logs
     poller = _Poller(handle, sink)
     interval = FIRST_INTERVAL_SECONDS
@@ -144,9 +145,7 @@ class _Poller:
         return is_passing(error)
 
 
-def _read_to_the_end(
-    tail: LogTail, description: dict[str, Any], sleep: Callable[[float], None], is_patient: bool
-) -> None:
+def _read_to_the_end(tail: Tail, description: dict[str, Any], sleep: Callable[[float], None], is_patient: bool) -> None:
     """Read what is left of the log; after a failure wait a little for lines that are still on their way."""
     for _ in range(LATE_LOG_LOOKS if is_patient else 1):
         if tail.look(description, to_the_end=True) == 0 and tail.last_lines:
@@ -155,16 +154,18 @@ def _read_to_the_end(
             sleep(LATE_LOG_SECONDS)
 
 
-def _failure(handle: ResourceHandle, description: dict[str, Any], tail: LogTail) -> JobFailedError | JobStoppedError:
+def _failure(handle: ResourceHandle, description: dict[str, Any], tail: Tail) -> JobFailedError | JobStoppedError:
     was_stopped = handle.status(description) in handle.kind.stopped
     how = "was stopped, and not by this step" if was_stopped else "failed"
     state = handle.state(description)
     reason = str(look_up(description, handle.kind.reason_path) or "")
+    if error := look_up(description, handle.kind.error_path):
+        reason = f"{error}: {short_cause(reason)}"
     if _EMPTY_REASON.fullmatch(reason):
         log = "; its log may say more" if tail.last_lines else " and no log"
         reason = f"{reason} (the container wrote no failure file{log})"
     return (JobStoppedError if was_stopped else JobFailedError)(
-        f"{handle} {how}" if state in ("Failed", "Stopped") else f"{handle} {how}: {state}",
+        f"{handle} {how}" if state.capitalize() in ("Failed", "Stopped") else f"{handle} {how}: {state}",
         reason=reason,
         log_lines=list(tail.last_lines),
         console_url=handle.console_url,
@@ -175,7 +176,7 @@ def _overdue(
     handle: ResourceHandle,
     timeout_seconds: float,
     description: dict[str, Any],
-    tail: LogTail,
+    tail: Tail,
     stop_at_deadline: bool,
     stopped: bool,
 ) -> DeadlineError:
