@@ -30,8 +30,8 @@ def _parsed(file_path: str, load: Callable[[JSONFileLoader, str], Any] = JSONFil
     return load(JSONFileLoader(), file_path)
 
 
-# A session of botocore parses its service models anew, most of the time of a test that opens one: once a worker will do.
-JSONFileLoader.load_file = lambda _self, file_path: _parsed(file_path)  # type: ignore[method-assign]
+# A session of botocore parses its service models anew, most of the time of a test that opens one: once a worker.
+JSONFileLoader.load_file = lambda _self, file_path: _parsed(file_path)  # type: ignore[method-assign,assignment]
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +71,6 @@ def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     for name in ("components", "emulator"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", target]
+    command: list[str | Path] = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", target]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     return target
