@@ -18,6 +18,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, CredentialProvider, DeferredRefreshableCredentials
 from botocore.exceptions import NoCredentialsError
+from botocore.utils import parse_timestamp
 
 from kfp_sagemaker._version import __version__
 from kfp_sagemaker.aws.call_errors import aws_errors
@@ -168,7 +169,16 @@ def open_session(region: str = "", assume_role_arn: str = "") -> Session:
         partition, dns_suffix = _partition_of(core, region)
         if assume_role_arn:
             core = _assuming(core, region, assume_role_arn)
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
     return Session(core, region, partition, dns_suffix)
+
+
+def _parse_timestamp(value: Any) -> datetime:
+    """A time of AWS's in UTC; botocore's own way puts it into this machine's zone, which takes ten times as long."""
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    moment: datetime = parse_timestamp(value)
+    return moment
 
 
 def _partition_of(core: botocore.session.Session, region: str) -> tuple[str, str]:

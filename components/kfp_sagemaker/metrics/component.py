@@ -95,10 +95,11 @@ def export_training_metrics(
         bucket: S3 bucket for the file and for the URL; the step's identity reads and writes it.
         curves: A page with the metrics and their curves.
         metrics: The last value of each metric; of a tuning job as `training job/metric`.
-        job_name: A training job.
-        job_name_prefix: Takes the newest training job whose name starts so and whose status is `job_status`.
+        job_name: A training job, by its name; empty takes one of the other two.
+        job_name_prefix: In place of `job_name`: the newest training job whose name starts so and whose status is
+            `job_status`.
         job_status: With `job_name_prefix`: Completed, Failed, InProgress, Stopped, Stopping; empty for any.
-        tuning_job_name: Takes all training jobs of a tuning job.
+        tuning_job_name: In place of `job_name`: all training jobs of this tuning job.
         metric_names: Only these metrics; empty exports all.
         include_instance_metrics: Also each host's processor, memory, disk and GPU utilization in percent, as
             `CPUUtilization (algo-1)`.

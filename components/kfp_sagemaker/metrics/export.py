@@ -117,6 +117,37 @@ def run(
     """
     subject, names = _jobs(session, export)
     jobs = [training_jobs.describe_job(session, name) for name in names]
+    return export_jobs(
+        session,
+        export,
+        subject,
+        jobs,
+        page_path=page_path,
+        log_metric=log_metric,
+        timing=timing,
+        wall_clock=wall_clock,
+        sink=sink,
+    )
+
+
+def export_jobs(
+    session: Session,
+    export: Export,
+    subject: str,
+    jobs: Sequence[TrainingJob],
+    *,
+    page_path: str | Path,
+    log_metric: Callable[[str, float], None],
+    timing: Timing = Timing(),  # noqa: B008 - frozen
+    wall_clock: Callable[[], float] = time.time,
+    sink: Callable[[str], None] = print_line,
+) -> Outputs:
+    """Export jobs that are known already; the other arguments are those of :func:`run`.
+
+    Args:
+        subject: What the export is named after: the job, or the tuning job.
+        jobs: The training jobs.
+    """
     found = _read(session, export, jobs, timing=timing, wall_clock=wall_clock, sink=sink)
     of_tuning_job = bool(export.tuning_job_name)
     why = [_why_none(job, wall_clock()) for job in jobs if not found[job.name]]
