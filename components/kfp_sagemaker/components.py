@@ -9,7 +9,12 @@
 For authors of pipelines only. A step never imports this module: in a step's pod `kfp.dsl` has no `component`.
 """
 
-from kfp_sagemaker.access.component import check_permissions
+from kfp_sagemaker.access.component import (
+    check_permissions,
+    grant_model_access,
+    revoke_model_access,
+    verify_model_access,
+)
 from kfp_sagemaker.data.component import split_dataset, upload_source, verify_bucket_access
 from kfp_sagemaker.endpoints.component import (
     delete_resources,
@@ -51,6 +56,7 @@ __all__ = [
     "endpoint_metrics",
     "evaluate_model",
     "export_training_metrics",
+    "grant_model_access",
     "invoke_endpoint",
     "list_captured_data",
     "monitor_data_quality",
@@ -58,6 +64,7 @@ __all__ = [
     "publish_models",
     "run_glue_job",
     "run_state_machine",
+    "revoke_model_access",
     "send_traffic",
     "split_dataset",
     "start_monitoring_schedule",
@@ -67,5 +74,6 @@ __all__ = [
     "tune",
     "upload_source",
     "verify_bucket_access",
+    "verify_model_access",
     "wait_for_monitoring_execution",
 ]

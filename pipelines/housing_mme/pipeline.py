@@ -134,6 +134,10 @@ def plan_serving(
     copy_row=list,
     expected_invocations=int,
     exported_job_name=str,
+    access_role_name=str,
+    access_target_models=list,
+    allowed_target_model=str,
+    refused_target_model=str,
 ):
     """Decide what the endpoint serves: every location's model but the last, which is added while it serves.
 
@@ -168,6 +172,10 @@ def plan_serving(
         copy_row: A house to ask each copy about.
         expected_invocations: How often the endpoint is invoked in all.
         exported_job_name: The first location's training job, whose learning curves are exported.
+        access_role_name: The role that may call the first location's models only.
+        access_target_models: The pattern of these.
+        allowed_target_model: One of these.
+        refused_target_model: The last location's model, which it may not call.
     """
     from itertools import islice
 
@@ -175,6 +183,7 @@ def plan_serving(
     from kfp_sagemaker.aws.session import open_session
 
     session = open_session(region)
+    run_id = run_context.current().run_id or "local"
     rows, targets, urls = {}, {}, {}
     for dataset in datasets:
         location = dataset["location"]
@@ -185,7 +194,7 @@ def plan_serving(
     preprocessor_url = next(
         url for url in preprocessor_urls if url.startswith(datasets[0]["preprocessor_s3_uri"] + "/")
     )
-    base = s3.join_uri(f"s3://{bucket}", prefix, run_context.current().run_id or "local")
+    base = s3.join_uri(f"s3://{bucket}", prefix, run_id)
     models_s3_uri = s3.join_uri(base, "models") + "/"
     copies = [f"copies/{number:04d}.tar.gz" for number in range(1, cache_experiment_models + 1)]
     half = copies[: (len(copies) + 1) // 2]
@@ -217,32 +226,51 @@ def plan_serving(
         [rows[first[0]][0].split(",", 1)[1]],
         sum(map(len, rows.values())) + 2 * len(half) + len(copies),
         urls[first[0]].removeprefix(datasets[0]["regressor_s3_uri"] + "/").partition("/")[0],
+        f"model-access-{run_id}"[:64],
+        [f"{first[0]}/*"],
+        targets[first[0]],
+        targets[last],
     )
 
 
 @sagemaker_component(cache=False)
 def clean_up(
-    status: dsl.PipelineTaskFinalStatus, bucket: str, prefix: str, keep_endpoint: bool = False, region: str = ""
+    status: dsl.PipelineTaskFinalStatus,
+    bucket: str,
+    prefix: str,
+    keep_endpoint: bool = False,
+    model_access: bool = False,
+    region: str = "",
 ) -> NamedTuple("Outputs", [("deleted", list)]):
-    """Delete the endpoint, its configuration, the models and their published archives, however the run ended.
+    """Delete the endpoint, its configuration, the models, their published archives and the role, however the run ended.
 
     Args:
         status: How the run ended; Kubeflow Pipelines fills it in.
         bucket: S3 bucket of the run.
         prefix: Key prefix below which the run wrote.
         keep_endpoint: Whether to keep them; jobs that still run are stopped all the same.
+        model_access: Whether the run may have made a role that calls some of the models.
         region: AWS region; empty takes it from the step's environment.
 
     Returns:
         deleted: What was deleted.
     """
+    from kfp_sagemaker.access import model_access as access
     from kfp_sagemaker.aws import run_context, s3
     from kfp_sagemaker.aws.session import open_session
     from kfp_sagemaker.endpoints import delete
 
-    models_s3_uri = s3.join_uri(f"s3://{bucket}", prefix, run_context.current().run_id or "local", "models") + "/"
+    session = open_session(region)
+    run_id = run_context.current().run_id or "local"
+    models_s3_uri = s3.join_uri(f"s3://{bucket}", prefix, run_id, "models") + "/"
     plan = delete.build_plan(s3_uris=[models_s3_uri], run_id="current")
-    return delete.run(open_session(region), plan, keep=keep_endpoint, run_state=status.state)
+    revoked = []
+    try:
+        deleted = delete.run(session, plan, keep=keep_endpoint, run_state=status.state).deleted
+    finally:
+        if model_access and not keep_endpoint:
+            revoked = access.revoke(session, role_name=f"model-access-{run_id}"[:64]).deleted
+    return ([*deleted, *revoked],)
 
 
 @dsl.pipeline(
@@ -280,6 +308,8 @@ def housing_mme(
     metrics_window_seconds: int = 1800,
     metrics_period_seconds: int = 60,
     export_metrics: bool = True,
+    model_access: bool = False,
+    model_access_principals: list = ["caller"],
     keep_endpoint: bool = False,
 ) -> None:
     """Train a price model a location, host them all on one endpoint, query it, and clean up.
@@ -310,6 +340,9 @@ def housing_mme(
         metrics_period_seconds: Seconds a point of the charts; AWS has a point a minute.
         export_metrics: Export the learning curves of the first location's price model to training-metrics/, and a URL
             of them, good for two hours, to pre_url.txt, both below `prefix`.
+        model_access: Make a role that may call the first location's models only, and show that it can do no more; the
+            steps' identity then has to be allowed what grant_model_access needs.
+        model_access_principals: Who may assume that role: ARNs, account numbers, and caller for the steps themselves.
         keep_endpoint: Keep endpoint and models; the endpoint costs until you delete it.
     """
     source = components.upload_source(
@@ -324,7 +357,9 @@ def housing_mme(
         region=region,
     ).set_display_name("Generate houses")
 
-    goodbye = clean_up(bucket=bucket, prefix=prefix, keep_endpoint=keep_endpoint, region=region)
+    goodbye = clean_up(
+        bucket=bucket, prefix=prefix, keep_endpoint=keep_endpoint, model_access=model_access, region=region
+    )
     goodbye.set_display_name("Clean up")
     with dsl.ExitHandler(goodbye, name="Train and serve"):
         with dsl.ParallelFor(houses.output, name="Each location") as dataset:
@@ -469,6 +504,25 @@ def housing_mme(
             title="Predicted and true prices",
             region=region,
         ).set_display_name("Compare with the true prices")
+
+        with dsl.If(model_access == True, name="Model access"):  # noqa: E712 - KFP's condition
+            granted = components.grant_model_access(
+                endpoint_name=endpoint.outputs["endpoint_name"],
+                role_name=plan.outputs["access_role_name"],
+                target_models=plan.outputs["access_target_models"],
+                trusted_principals=model_access_principals,
+                region=region,
+            )
+            granted.set_display_name("Grant the first location's models").after(compared)
+            components.verify_model_access(
+                endpoint_name=endpoint.outputs["endpoint_name"],
+                role_arn=granted.outputs["role_arn"],
+                allowed_target_model=plan.outputs["allowed_target_model"],
+                refused_target_model=plan.outputs["refused_target_model"],
+                rows=plan.outputs["copy_row"],
+                accept="text/csv",
+                region=region,
+            ).set_display_name("Call one model that is granted and one that is not")
 
         with dsl.If(cache_experiment_models > 0, name="Cache experiment"):
             copied = components.publish_models(

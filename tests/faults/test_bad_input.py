@@ -36,6 +36,7 @@ LEAST: dict[str, dict[str, Any]] = {
         "model_name": "m",
     },
     "export_training_metrics": {"bucket": "bucket", "job_name": "j"},
+    "grant_model_access": {"endpoint_name": "e", "role_name": "r", "target_models": ["a/*"]},
     "invoke_endpoint": {"endpoint_name": "e", "rows": ["1"]},
     "list_captured_data": {"endpoint_name": "e"},
     "monitor_data_quality": {
@@ -52,6 +53,7 @@ LEAST: dict[str, dict[str, Any]] = {
     },
     "run_glue_job": {"job_name": "j"},
     "run_state_machine": {"state_machine_arn": "arn:aws:states:us-east-1:000000000000:stateMachine:m"},
+    "revoke_model_access": {"role_name": "r"},
     "send_traffic": {"endpoint_name": "e", "rows": ["1"]},
     "split_dataset": {"input_s3_uri": "s3://bucket/in", "output_s3_uri": "s3://bucket/out"},
     "start_monitoring_schedule": {"schedule_name": "s"},
@@ -74,6 +76,13 @@ LEAST: dict[str, dict[str, Any]] = {
     },
     "upload_source": {"files": {"a.py": "1"}, "s3_uri": "s3://bucket/code/"},
     "verify_bucket_access": {"s3_uri": "s3://bucket/prefix"},
+    "verify_model_access": {
+        "endpoint_name": "e",
+        "role_arn": ROLE,
+        "allowed_target_model": "a/1.tar.gz",
+        "refused_target_model": "b/1.tar.gz",
+        "rows": ["1,2"],
+    },
     "wait_for_monitoring_execution": {"schedule_name": "s"},
 }
 # Any number is a seed.

@@ -157,7 +157,7 @@ def test_the_compiled_pipeline_runs_end_to_end(housing_run: FinishedRun) -> None
     steps = json.loads((run / "steps.json").read_text())
     outputs = {step["step"]: step["outputs"] for step in steps}
     assert {step["status"] for step in steps} == {"succeeded"}
-    assert len(steps) == 2 + 3 * 5 + 8 + 5 + 1
+    assert len(steps) == 2 + 3 * 5 + 9 + 5 + 2 + 1
     assert all(percent <= 3 for percent in outputs["compare-predictions"]["error_percent"].values())
     assert outputs["publish-models"]["target_models"] == [
         "Chicago_IL/Chicago_IL.tar.gz",
@@ -168,6 +168,14 @@ def test_the_compiled_pipeline_runs_end_to_end(housing_run: FinishedRun) -> None
     assert counts == [200, 100]
     values = outputs["endpoint-metrics"]["metric_values"]
     assert values["LoadedModelCount"]["maximum"] == 3 + 8
-    assert values["Invocations"]["sum"] == 200 + 100 + 4 + 4 + 8
+    # Model access is shown by one call that is answered, before the chart or after it; who is refused invokes nothing.
+    assert values["Invocations"]["sum"] - (200 + 100 + 4 + 4 + 8) in (0, 1)
+    calls = outputs["verify-model-access"]["calls"]["rows"]
+    assert [row[:3] for row in calls] == [
+        ["Chicago_IL/Chicago_IL.tar.gz", "allowed", "allowed"],
+        ["Dallas_TX/Dallas_TX.tar.gz", "refused", "refused"],
+    ]
+    assert calls[1][3].startswith("AccessDeniedException")
+    assert any(deleted.startswith("role model-access-") for deleted in outputs["clean-up"]["deleted"])
     kinds = {deleted.partition("/")[0].partition(":")[0] for deleted in outputs["clean-up"]["deleted"]}
     assert {"endpoint", "endpoint-config", "model"} <= kinds, outputs["clean-up"]

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import urllib3
 
-from kfp_sagemaker.access import permissions
+from kfp_sagemaker.access import model_access, permission_check, permissions
 from kfp_sagemaker.access.documents import Place, node_policy
+from kfp_sagemaker.access.model_access_check import SESSION_NAME
 from kfp_sagemaker.aws import engine
-from kfp_sagemaker.aws.errors import AwsCallError
+from kfp_sagemaker.aws.errors import AwsCallError, DeadlineError
 from kfp_sagemaker.aws.kinds import DATA_QUALITY_JOB_DEFINITION, PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB, TUNING_JOB
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.cli import account
@@ -31,7 +32,9 @@ from kfp_sagemaker.endpoints import (
     endpoint_config,
     metric_query,
 )
+from kfp_sagemaker.glue import job as glue_job
 from kfp_sagemaker.models import model
+from kfp_sagemaker.step_functions import execution
 from kfp_sagemaker.monitoring.analyzer import cloudwatch
 from kfp_sagemaker.monitoring.analyzer.options import Options
 from sagemaker_emulator.emulator import Emulator
@@ -95,6 +98,8 @@ class Cluster:
             model_name = self._models(session)
             self._jobs(session, model_name)
             self._endpoint(session, model_name)
+            self._workflows()
+            self._model_access(session)
             self._publish_metrics(session)
 
     def _publish_metrics(self, session: Session) -> None:
@@ -189,6 +194,24 @@ class Cluster:
         with pytest.raises(AwsCallError):
             cloudwatch_metrics.read(session, metric_query.build_query(endpoint_name="never-there"))
 
+    def _model_access(self, session: Session) -> None:
+        """A role is granted, granted otherwise, and taken away again; IAM is asked about the steps themselves."""
+        for options in ({}, {"max_session_seconds": 7200, "trusted_principals": ["caller", "000000000000"]}):
+            request = model_access.build_request(
+                endpoint_name="echo",
+                role_name="callers",
+                target_models=["a/*"],
+                tags={"round": len(options)},
+                **options,
+            )
+            assert model_access.grant(session, request).is_effective
+        assert model_access.revoke(session, role_name="callers").deleted
+        checked = permission_check.run(
+            session, permission_check.build_request(components=["train"], bucket=self.bucket, prefix="work")
+        )
+        assert checked.rows
+        assert checked.denied == []
+
     def _job_definition(self, session: Session) -> None:
         """A retried step finds the definition of its schedule."""
         output = {"S3Uri": f"s3://{self.bucket}/work/reports", "LocalPath": "/opt/ml/processing/output"}
@@ -202,6 +225,36 @@ class Cluster:
         }
         created = [engine.create(session, DATA_QUALITY_JOB_DEFINITION, request, name="watch") for _ in range(2)]
         assert [each.adopted for each in created] == [False, True]
+
+    def _workflows(self) -> None:
+        """A Glue job from a script, brought up to date, and a state machine; both cancelled once, by their deadlines."""
+        iam, role = self._emulator.client("iam"), "kfp-sagemaker-glue"
+        services = ["glue.amazonaws.com", "states.amazonaws.com"]
+        trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+        arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"]["Arn"]
+        allow = {"Effect": "Allow", "Action": ["s3:GetObject", "logs:*"], "Resource": "*"}
+        iam.put_role_policy(RoleName=role, PolicyName="p", PolicyDocument=json.dumps({"Statement": [allow]}))
+        script = {"script_s3_uri": f"s3://{self.bucket}/work/run.py", "role_arn": arn, "command": "pythonshell"}
+        place = {"region": "us-east-1", "assume_role_arn": ""}
+        given = {"job_name": "clean", "timeout_seconds": 120, **place}
+        glue_job.run(**given, **script, script="print('clean')")
+        glue_job.run(**given, **script, max_concurrent_runs=2)
+        glue_job.run(**given)
+        sleeping = {"script": "import time; time.sleep(300)", "arguments": {"other": 1}}
+        with pytest.raises(DeadlineError):
+            glue_job.run(**{**given, **script, **sleeping, "timeout_seconds": 0.5})
+
+        def machine(name: str, state: dict[str, Any]) -> str:
+            definition = json.dumps({"StartAt": "Only", "States": {"Only": {**state, "End": True}}})
+            states = self._emulator.client("stepfunctions")
+            made = states.create_state_machine(name=name, definition=definition, roleArn=arn)
+            return str(made["stateMachineArn"])
+
+        started = {"input": {}, "execution_name": "", **place}
+        execution.run(state_machine_arn=machine("pass", {"Type": "Pass"}), timeout_seconds=120, **started)
+        waiting = machine("wait", {"Type": "Wait", "Seconds": 600})
+        with pytest.raises(DeadlineError):
+            execution.run(state_machine_arn=waiting, timeout_seconds=1, **started)
 
     def _ask_as_worker_node(self) -> None:
         iam = self._emulator.client("iam")
@@ -232,7 +285,9 @@ def cluster_calls(tmp_path_factory: pytest.TempPathFactory) -> list[Call]:
 
 
 def test_nothing_a_pipeline_does_is_refused(pipeline_calls: list[Call]) -> None:
-    assert [call for call in pipeline_calls if not call["allowed"]] == []
+    refused = [call for call in pipeline_calls if not call["allowed"]]
+    # But what verify_model_access shows to be refused.
+    assert [call["principal_arn"].rpartition("/")[2] for call in refused] == [SESSION_NAME]
     assert len(used(pipeline_calls, ":user/kfp-sagemaker-steps")) > 15
 
 

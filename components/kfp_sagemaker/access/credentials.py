@@ -17,7 +17,7 @@ from kfp_sagemaker.access import documents
 from kfp_sagemaker.access.changes import Changes
 from kfp_sagemaker.access.cluster import KEY_ID, SECRET_KEY, SECRET_NAME, Cluster, secret_problems
 from kfp_sagemaker.access.iam import Iam, masked
-from kfp_sagemaker.access.permissions import POD_GRANTS
+from kfp_sagemaker.access.permissions import MODEL_ACCESS_BOUNDARY_NAME, POD_GRANTS
 from kfp_sagemaker.aws.call_errors import error_code
 from kfp_sagemaker.aws.errors import ConfigurationError, InputError
 from kfp_sagemaker.aws.session import Session, aws_errors
@@ -110,6 +110,7 @@ class Credentials:
         role = target.place.execution_role_name
         execution_role_arn = iam.put_role(role, documents.execution_trust(target.place), _EXECUTION_PURPOSE)
         iam.put_role_policy(role, EXECUTION_POLICY_NAME, documents.execution_policy(target.place))
+        iam.put_policy(MODEL_ACCESS_BOUNDARY_NAME, documents.model_access_boundary(target.place))
         if target.mode == "secret":
             iam.put_user(target.name)
         else:
@@ -163,7 +164,7 @@ class Credentials:
         """Delete all of it that exists.
 
         Args:
-            with_execution_role: Also SageMaker's role, which other namespaces may use.
+            with_execution_role: Also SageMaker's role and the boundary of model access, which other namespaces may use.
         """
         target = self._target
         if target.mode == "secret":
@@ -177,6 +178,7 @@ class Credentials:
             self._iam.delete_policy(documents.pod_policy_name(target.name, topic))
         if with_execution_role:
             self._iam.delete("role", target.place.execution_role_name)
+            self._iam.delete_policy(MODEL_ACCESS_BOUNDARY_NAME)
 
     def show(self) -> dict[str, str]:
         """What there is, without any secret: a word to each part."""

@@ -11,6 +11,7 @@ from typing import Any
 from kfp_sagemaker.access.permissions import (
     EXECUTION_GRANTS,
     METRICS_SERVICE_GRANTS,
+    MODEL_ACCESS_BOUNDARY,
     NODE_GRANTS,
     POD_GRANTS,
     SAGEMAKER_SERVICE,
@@ -116,6 +117,11 @@ def metrics_service_policy(place: Place) -> Document:
     return policy(place, METRICS_SERVICE_GRANTS)
 
 
+def model_access_boundary(place: Place) -> Document:
+    """The most that a role made by ``grant_model_access`` may do, whatever its policies say: call endpoints."""
+    return policy(place, MODEL_ACCESS_BOUNDARY)
+
+
 def execution_trust(place: Place) -> Document:
     """Lets SageMaker assume the execution role, for resources of this account only."""
     return _trust(
@@ -180,6 +186,7 @@ def all_documents(place: Place, oidc_issuer: str, namespace: str, service_accoun
         "execution-role-policy": execution_policy(place),
         "execution-role-trust": execution_trust(place),
         "worker-node-policy": node_policy(place),
+        "model-access-boundary-policy": model_access_boundary(place),
     }
 
 

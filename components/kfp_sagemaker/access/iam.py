@@ -6,7 +6,8 @@ API: https://docs.aws.amazon.com/IAM/latest/APIReference/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kfp_sagemaker.access.changes import Changes
@@ -16,6 +17,32 @@ from kfp_sagemaker.aws.session import Session, aws_errors
 # IAM quotas: versions of a managed policy.
 _MAX_VERSIONS = 5
 _MANAGED = {"Key": "managed-by", "Value": "kfp-sagemaker"}
+
+
+@dataclass(frozen=True)
+class RoleOptions:
+    """What a role may have besides its trust.
+
+    Attributes:
+        path: Where it is in IAM; begins and ends with a slash. It cannot be changed.
+        permissions_boundary_arn: A managed policy that limits what it may do; empty for none, or what it has.
+        max_session_seconds: How long its sessions may last; 0 for an hour, or what it has.
+        tags: Its tags.
+    """
+
+    path: str = "/"
+    permissions_boundary_arn: str = ""
+    max_session_seconds: int = 0
+    tags: Sequence[Mapping[str, str]] = ()
+
+    def creation(self) -> dict[str, Any]:
+        """Members of CreateRole."""
+        members: dict[str, Any] = {"Path": self.path}
+        if self.permissions_boundary_arn:
+            members["PermissionsBoundary"] = self.permissions_boundary_arn
+        if self.max_session_seconds:
+            members["MaxSessionDuration"] = self.max_session_seconds
+        return members
 
 
 class Iam:
@@ -35,9 +62,10 @@ class Iam:
         """ARN of one of the account's own, such as ``role/NAME``."""
         return f"arn:{self._session.partition}:iam::{self._session.account_id}:{resource}"
 
-    def put_role(self, name: str, trust: Document, description: str) -> str:
-        """Create the role, or make its trust what it ought to be; returns its ARN."""
-        role = self._find("get_role", "Role", RoleName=name)
+    def put_role(self, name: str, trust: Document, description: str, options: RoleOptions | None = None) -> str:
+        """Create the role, or make its trust and options what they ought to be, the path excepted; returns its ARN."""
+        options = options or RoleOptions()
+        role = self.role(name)
         if role is None:
             self._make(
                 f"create role {name}",
@@ -45,16 +73,63 @@ class Iam:
                 RoleName=name,
                 AssumeRolePolicyDocument=json.dumps(trust),
                 Description=description,
-                Tags=[_MANAGED],
+                Tags=[_MANAGED, *options.tags],
+                **options.creation(),
             )
-        elif role["AssumeRolePolicyDocument"] != trust:
+            return self.arn(f"role{options.path}{name}")
+        if role["AssumeRolePolicyDocument"] != trust:
             self._make(
                 f"change who may assume role {name}",
                 "update_assume_role_policy",
                 RoleName=name,
                 PolicyDocument=json.dumps(trust),
             )
-        return str(role["Arn"]) if role else self.arn(f"role/{name}")
+        duration = options.max_session_seconds
+        if duration and role.get("MaxSessionDuration") != duration:
+            self._make(
+                f"let sessions of role {name} last {duration} s",
+                "update_role",
+                RoleName=name,
+                MaxSessionDuration=duration,
+            )
+        boundary = options.permissions_boundary_arn
+        if boundary and role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != boundary:
+            self._make(
+                f"limit role {name} by {boundary}",
+                "put_role_permissions_boundary",
+                RoleName=name,
+                PermissionsBoundary=boundary,
+            )
+        held = role.get("Tags", [])
+        if new := [tag for tag in options.tags if tag not in held]:
+            self._make(f"tag role {name}", "tag_role", RoleName=name, Tags=new)
+        return str(role["Arn"])
+
+    def role(self, name: str) -> dict[str, Any] | None:
+        """What IAM says about a role; None when there is no such role."""
+        role: dict[str, Any] | None = self._find("get_role", "Role", RoleName=name)
+        return role
+
+    def policy_exists(self, arn: str) -> bool:
+        """Whether there is such a managed policy."""
+        return self._find("get_policy", "Policy", PolicyArn=arn) is not None
+
+    def role_policies(self, role: str) -> dict[str, Document]:
+        """The inline policies of a role, by name."""
+        return {
+            name: self._find("get_role_policy", "PolicyDocument", RoleName=role, PolicyName=name)
+            for name in self.role_policy_names(role)
+        }
+
+    def role_policy_names(self, role: str) -> list[str]:
+        """Names of the inline policies of a role."""
+        with aws_errors(f"policies of role {role}"):
+            pages = self._client.get_paginator("list_role_policies").paginate(RoleName=role)
+            return [name for page in pages for name in page["PolicyNames"]]
+
+    def delete_role_policy(self, role: str, name: str) -> None:
+        """Delete an inline policy of a role."""
+        self._make(f"delete policy {name} of role {role}", "delete_role_policy", RoleName=role, PolicyName=name)
 
     def put_role_policy(self, role: str, name: str, document: Document) -> None:
         """Put an inline policy of a role."""

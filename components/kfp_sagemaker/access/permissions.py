@@ -16,6 +16,7 @@ from kfp_sagemaker.aws.tags import REQUEST
 
 EVERY_COMPONENT = "every_component"
 SAGEMAKER_SERVICE = "sagemaker.amazonaws.com"
+GLUE_SERVICE = "glue.amazonaws.com"
 
 _JOBS = ("train", "tune", "process", "batch_transform")
 # These start processing jobs too, with engine image or managed.
@@ -93,7 +94,17 @@ _SCHEDULES = _sagemaker("monitoring-schedule")
 _JOB_DEFINITIONS = _sagemaker("data-quality-job-definition")
 # What `credentials create` names after the namespaces.
 _OWN_PRINCIPALS = tuple(f"arn:{{partition}}:iam::{{account_id}}:{kind}/kfp-sagemaker-*" for kind in ("role", "user"))
+# Roles for the callers of single models are below a path of their own.
+MODEL_ACCESS_PATH = "/kfp-sagemaker/model-access/"
+_MODEL_ACCESS_ROLES = (f"arn:{{partition}}:iam::{{account_id}}:role{MODEL_ACCESS_PATH}*",)
+MODEL_ACCESS_BOUNDARY_NAME = "kfp-sagemaker-model-access-boundary"
+MODEL_ACCESS_BOUNDARY_ARN = f"arn:{{partition}}:iam::{{account_id}}:policy/{MODEL_ACCESS_BOUNDARY_NAME}"
 _SCALABLE_TARGETS = ("arn:{partition}:application-autoscaling:{region}:{account_id}:scalable-target/*",)
+
+_GLUE_JOBS = ("arn:{partition}:glue:{region}:{account_id}:job/*",)
+# Glue's roles have a name of their own: the execution role trusts SageMaker alone.
+_GLUE_ROLES = ("arn:{partition}:iam::{account_id}:role/kfp-sagemaker-glue*",)
+_STATES = "arn:{partition}:states:{region}:{account_id}:"
 
 POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
     "data": (
@@ -294,14 +305,92 @@ POD_GRANTS: Mapping[str, tuple[Grant, ...]] = {
             ("sagemaker:ListDataQualityJobDefinitions", "sagemaker:ListMonitoringSchedules"),
         ),
     ),
+    "workflows": (
+        # Jobs and state machines are the team's own: what runs of them may do, their own roles say.
+        Grant(
+            ("run_glue_job",),
+            "RunJobs",
+            ("glue:BatchStopJobRun", "glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns", "glue:StartJobRun"),
+            _GLUE_JOBS,
+        ),
+        Grant(("run_glue_job",), "CreateJobs", ("glue:CreateJob", "glue:TagResource"), _GLUE_JOBS, _CREATES_TAGGED),
+        Grant(("run_glue_job",), "ReadTags", ("glue:GetTags",), _GLUE_JOBS),
+        Grant(("run_glue_job",), "UpdateJobs", ("glue:UpdateJob",), _GLUE_JOBS, _IS_TAGGED),
+        Grant(
+            ("run_glue_job",),
+            "PassRole",
+            ("iam:PassRole",),
+            _GLUE_ROLES,
+            {"StringEquals": {"iam:PassedToService": GLUE_SERVICE}},
+        ),
+        Grant(
+            ("run_glue_job",),
+            "ReadLogs",
+            ("logs:DescribeLogStreams", "logs:GetLogEvents"),
+            ("arn:{partition}:logs:{region}:{account_id}:log-group:/aws-glue/*",),
+        ),
+        Grant(
+            ("run_state_machine",),
+            "Start",
+            ("states:DescribeStateMachine", "states:StartExecution"),
+            (f"{_STATES}stateMachine:*",),
+        ),
+        Grant(
+            ("run_state_machine",),
+            "Follow",
+            ("states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"),
+            (f"{_STATES}execution:*",),
+        ),
+    ),
     "access": (
         # Of the roles and users that `credentials create` makes; ask an administrator about others.
         Grant(
             ("check_permissions",),
             "AskIam",
-            ("iam:GetRole", "iam:SimulatePrincipalPolicy"),
+            ("iam:SimulatePrincipalPolicy",),
             ("{execution_role_arn}", *_OWN_PRINCIPALS),
         ),
+        # A role that does not exist has no path to be known by.
+        Grant(
+            ("check_permissions", "grant_model_access", "revoke_model_access"),
+            "LookUpRoles",
+            ("iam:GetRole",),
+            ("arn:{partition}:iam::{account_id}:role/*",),
+        ),
+        # The boundary keeps whoever may make roles from making one that may do more than call endpoints.
+        Grant(
+            ("grant_model_access",),
+            "MakeLimitedRoles",
+            ("iam:CreateRole", "iam:PutRolePolicy"),
+            _MODEL_ACCESS_ROLES,
+            {"StringEquals": {"iam:PermissionsBoundary": MODEL_ACCESS_BOUNDARY_ARN}},
+        ),
+        Grant(
+            ("grant_model_access",),
+            "KeepRoles",
+            (
+                "iam:GetRolePolicy",
+                "iam:SimulatePrincipalPolicy",
+                "iam:TagRole",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:UpdateRole",
+            ),
+            _MODEL_ACCESS_ROLES,
+        ),
+        Grant(("grant_model_access",), "FindBoundary", ("iam:GetPolicy",), (MODEL_ACCESS_BOUNDARY_ARN,)),
+        Grant(
+            ("grant_model_access", "revoke_model_access"),
+            "ListPolicies",
+            ("iam:ListRolePolicies",),
+            _MODEL_ACCESS_ROLES,
+        ),
+        Grant(
+            ("revoke_model_access",),
+            "DeleteRoles",
+            ("iam:DeleteRole", "iam:DeleteRolePolicy", "iam:ListAttachedRolePolicies"),
+            _MODEL_ACCESS_ROLES,
+        ),
+        Grant(("verify_model_access",), "AssumeRoles", ("sts:AssumeRole",), _MODEL_ACCESS_ROLES),
     ),
 }
 """What steps need to be allowed; a topic becomes a managed policy, which may not be longer than 6144 characters."""
@@ -329,6 +418,11 @@ EXECUTION_GRANTS: tuple[Grant, ...] = (
     ),
 )
 """What SageMaker's jobs and endpoints need to be allowed, as the execution role."""
+
+MODEL_ACCESS_BOUNDARY: tuple[Grant, ...] = (
+    Grant(("grant_model_access",), "AtMost", ("sagemaker:InvokeEndpoint",), _ENDPOINTS),
+)
+"""The most that roles for callers of single models may do, whatever their policies say: a permissions boundary."""
 
 NODE_GRANTS: tuple[Grant, ...] = (
     Grant(("worker_node",), "InvokeEndpoint", ("sagemaker:InvokeEndpoint",), _sagemaker("endpoint"), _IS_TAGGED),

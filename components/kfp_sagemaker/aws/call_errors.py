@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from botocore import exceptions as boto
 
@@ -19,14 +21,16 @@ from kfp_sagemaker.aws.errors import (
 )
 
 ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
-BAD_CREDENTIALS = frozenset(
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
+BAD_CREDENTIALS = EXPIRED | frozenset(
     {
         "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSignatureException",
+        "RequestExpired",
+        "RequestExpiredException",
+        "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
@@ -55,6 +59,11 @@ _ENUM_TEXT = re.compile(
     r"(?P<opening>Value '(?P<given>[^']*)' at .{1,200}? enum value set: )\[(?P<allowed>[^\]]*)\]", re.DOTALL
 )
 _SHOWN_ENUM_VALUES = 8
+# A signature says when it was made. Other reasons for a wrong one say nothing of time.
+_SKEW_TEXT = re.compile(
+    r"Signature expired|Signature not yet current|TooSkewed|too skewed|difference between the request time",
+    re.IGNORECASE,
+)
 THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -146,6 +155,11 @@ def translate(error: boto.ClientError, subject: str) -> KfpSagemakerError:
     message = _ENUM_TEXT.sub(_nearest_values, error_message(error))
     if code in ACCESS_DENIED:
         return AccessDeniedError(f"{subject}: {_denied(message, operation)}", operation=operation, code=code)
+    if code in BAD_CREDENTIALS and _SKEW_TEXT.search(f"{code} {message}"):
+        return ConfigurationError(
+            f"{subject}: {_skew(error)}, and AWS takes no signature that is minutes off ({code}: {message}): set the "
+            "clock, by NTP; the credentials may be fine"
+        )
     if code in BAD_CREDENTIALS:
         return ConfigurationError(
             f"{subject}: AWS does not accept the credentials ({code}: {message}): renew them, and check the clock"
@@ -164,6 +178,16 @@ def _denied(message: str, operation: str) -> str:
         return f"AWS denied {operation} ({message or 'no reason given'}): allow it in the IAM policy of the identity"
     where = f" on {match['resource']}" if match["resource"] else ""
     return f"{match['identity']} may not {match['action']}{where}: allow it in an IAM policy ({message})"
+
+
+def _skew(error: boto.ClientError) -> str:
+    """How far this machine's clock is off, by the time AWS's answer carries."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        seconds = (datetime.now(UTC) - parsedate_to_datetime(headers["date"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return "this machine's clock is wrong"
+    return f"this machine's clock is {abs(seconds) / 60:.0f} min {'ahead' if seconds > 0 else 'behind'}"
 
 
 def _nearest_values(match: re.Match[str]) -> str:

@@ -15,7 +15,8 @@
     │   ├── JobStoppedError      stopped by somebody else
     │   └── DeadlineError        not finished in time; stopped by the step
     ├── CancelledError           SIGTERM arrived: the step itself stopped its resource
-    └── ThresholdError           a share of failures or a gate was exceeded
+    ├── ThresholdError           a share of failures or a gate was exceeded
+    └── AccessTooWideError       a call that ought to be refused was answered
 
 A message says what happened, on which resource, with which value, and what to do. It never holds a credential.
 """
@@ -127,3 +128,7 @@ class CancelledError(KfpSagemakerError):
 
 class ThresholdError(KfpSagemakerError):
     """A measured figure exceeds what the caller allows."""
+
+
+class AccessTooWideError(KfpSagemakerError):
+    """A call that ought to be refused was answered: somebody may do more than was meant."""

@@ -9,19 +9,24 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, CredentialProvider, DeferredRefreshableCredentials
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    DeferredRefreshableCredentials,
+    RefreshableCredentials,
+)
 from botocore.exceptions import NoCredentialsError
 from botocore.utils import parse_timestamp
 
 from kfp_sagemaker._version import __version__
-from kfp_sagemaker.aws.call_errors import aws_errors
+from kfp_sagemaker.aws.call_errors import EXPIRED, aws_errors
 from kfp_sagemaker.aws.errors import ConfigurationError
 from kfp_sagemaker.aws.validation import Problems
 
@@ -140,16 +145,19 @@ class Session:
                 # Or URLs are presigned with version 2 in us-east-1, which AWS is phasing out.
                 config = config.merge(Config(signature_version="s3v4"))
                 maker = boto3.Session(botocore_session=self._core).client
-            return maker(service, self.region, config=config)
+            client = maker(service, self.region, config=config)
+            client.meta.events.register_last("needs-retry", partial(_renew_expired, self._core))
+            return client
 
 
-def open_session(region: str = "", assume_role_arn: str = "") -> Session:
+def open_session(region: str = "", assume_role_arn: str = "", *, role_session_name: str = "kfp-sagemaker") -> Session:
     """Open the step's session. Nothing is sent to AWS yet.
 
     Args:
         region: The region; empty takes ``AWS_REGION``, then ``AWS_DEFAULT_REGION``, then the profile's.
         assume_role_arn: A role to work as; its credentials are fetched on first use and renewed before they end, so
             that a step may outlive them. Empty works as the identity the environment gives.
+        role_session_name: Name of the role's session, by which CloudTrail tells its calls.
 
     Returns:
         The session.
@@ -168,9 +176,33 @@ def open_session(region: str = "", assume_role_arn: str = "") -> Session:
             raise ConfigurationError("no AWS region is set: give the step a region, or set AWS_REGION")
         partition, dns_suffix = _partition_of(core, region)
         if assume_role_arn:
-            core = _assuming(core, region, assume_role_arn)
+            core = _assuming(core, region, assume_role_arn, role_session_name)
         core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
     return Session(core, region, partition, dns_suffix)
+
+
+def _renew_expired(core: botocore.session.Session, request_dict: Any, response: Any, **event: Any) -> float | None:
+    """Renew temporary credentials that AWS says have expired, and have the call made again, once.
+
+    botocore renews them by the local clock, minutes before their end. Where that clock is slow or stood still, AWS is
+    the first to know.
+    """
+    code = response[1].get("Error", {}).get("Code", "") if response is not None else ""
+    credentials: Any = core.get_credentials()
+    is_renewable = isinstance(credentials, RefreshableCredentials)
+    if code not in EXPIRED or not is_renewable or request_dict["context"].get("kfp_sagemaker_renewed"):
+        return None
+    request_dict["context"]["kfp_sagemaker_renewed"] = True
+    # In the past by the local clock too, so that signing the call once more fetches new ones.
+    credentials._expiry_time = datetime.now(UTC) - timedelta(seconds=1)
+    return 0.0
+
+
+class _NoCache(dict[str, Any]):
+    """Keeps nothing: whoever asks for new credentials is not to be given the former ones."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        pass
 
 
 def _parse_timestamp(value: Any) -> datetime:
@@ -211,7 +243,9 @@ class _AssumedRole(CredentialProvider):
         return self._credentials
 
 
-def _assuming(source: botocore.session.Session, region: str, role_arn: str) -> botocore.session.Session:
+def _assuming(
+    source: botocore.session.Session, region: str, role_arn: str, session_name: str
+) -> botocore.session.Session:
     source_credentials = source.get_credentials()
     if source_credentials is None:
         raise ConfigurationError(
@@ -221,7 +255,8 @@ def _assuming(source: botocore.session.Session, region: str, role_arn: str) -> b
         client_creator=partial(source.create_client, region_name=region),
         source_credentials=source_credentials,
         role_arn=role_arn,
-        extra_args={"RoleSessionName": "kfp-sagemaker", "DurationSeconds": _ROLE_SESSION_SECONDS},
+        cache=_NoCache(),
+        extra_args={"RoleSessionName": session_name, "DurationSeconds": _ROLE_SESSION_SECONDS},
     )
     credentials = DeferredRefreshableCredentials(method=_AssumedRole.METHOD, refresh_using=fetcher.fetch_credentials)
     core = botocore.session.get_session()

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from kfp_sagemaker.access import documents
 from kfp_sagemaker.access.changes import Changes
 from kfp_sagemaker.access.iam import Iam
+from kfp_sagemaker.access.permissions import MODEL_ACCESS_BOUNDARY_NAME
 from kfp_sagemaker.aws.session import Session, aws_errors
 
 ROLE_NAME = documents.EXECUTION_ROLE_NAME
@@ -84,6 +85,7 @@ def use_pod_policies(session: Session, place: documents.Place) -> dict[str, str]
         The environment with the user's key.
     """
     iam = Iam(session, Changes(lambda line: None))
+    iam.put_policy(MODEL_ACCESS_BOUNDARY_NAME, documents.model_access_boundary(place))
     iam.put_user(LOCAL_USER_NAME)
     for topic, document in documents.pod_policies(place).items():
         name = documents.pod_policy_name(LOCAL_USER_NAME, topic)

@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,17 @@ CLONE_SECONDS = 60
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """What a run on the embedded AWS uses in place of the pipeline's defaults, from ``local.yaml``."""
+    """What a run on the embedded AWS uses in place of the pipeline's defaults, from ``local.yaml``.
+
+    Attributes:
+        parameters: Parameters of the pipeline.
+        multi_model_memory_mb: Memory for the models of a multi-model endpoint; 0 takes the instance type's.
+        auth_parameters: Further parameters with ``--auth``.
+    """
 
     parameters: dict[str, Any]
     multi_model_memory_mb: int = 0
+    auth_parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,10 @@ class PipelineFolder:
         if not path.exists():
             return LocalSettings({})
         content = yaml.safe_load(path.read_text()) or {}
-        unknown = content.keys() - {"parameters", "multi_model_memory_mb"}
-        if unknown:
-            raise ConfigurationError(
-                f"{path}: unknown {', '.join(sorted(unknown))}; there are parameters and multi_model_memory_mb"
-            )
-        return LocalSettings(content.get("parameters") or {}, content.get("multi_model_memory_mb") or 0)
+        known = [each.name for each in fields(LocalSettings)]
+        if unknown := content.keys() - set(known):
+            raise ConfigurationError(f"{path}: unknown {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        return LocalSettings(**{"parameters": {}, **{name: value for name, value in content.items() if value}})
 
     def compile(self, target: Path, options: ClusterOptions | None = None) -> None:
         """Compile the pipeline that ``pipeline.py`` defines.

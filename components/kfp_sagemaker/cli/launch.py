@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kfp_sagemaker.access.documents import Place
+from kfp_sagemaker.access.model_access_check import SESSION_NAME
 from kfp_sagemaker.aws.errors import InputError
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.cli import account, emulator
@@ -69,7 +70,7 @@ def run_locally(
     finally:
         if auth:
             refused = emulator.save_authorizations(aws.environment, run.folder / AUTHORIZATIONS_FILE)
-            for call in refused:
+            for call in (each for each in refused if not each.endswith(f"/{SESSION_NAME}")):
                 console.print(f"[red]Refused[/red] {call}", soft_wrap=True)
         if not stays:
             aws.stop()

@@ -149,7 +149,7 @@ def run_command(
     settings = entry.local_settings()
     arguments = pipeline.parse_arguments(parameter_pairs(params))
     if not on_aws:
-        arguments = {**settings.parameters, **arguments}
+        arguments = {**settings.parameters, **(settings.auth_parameters if auth else {}), **arguments}
     if keep_endpoint:
         if "keep_endpoint" not in pipeline.parameters:
             raise click.UsageError(f"--keep-endpoint: {entry.name} has no parameter keep_endpoint.")

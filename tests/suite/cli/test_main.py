@@ -294,4 +294,4 @@ def test_local_settings_of_a_pipeline_are_checked(
     done = run("run", "toy", "--pipelines-dir", copied.parent)
 
     assert done.returncode == 1
-    assert "unknown parameter; there are parameters and multi_model_memory_mb" in done.stderr.replace("\n", " ")
+    assert "unknown parameter; there are parameters, multi_model_memory_mb, auth_parameters" in done.stderr.replace("\n", " ")
