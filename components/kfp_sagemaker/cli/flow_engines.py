@@ -107,8 +107,7 @@ def run_stepfunctions(
     machine = executions.put_state_machine(session, plan.flow.name, definition, role_arn, plan.flow.tags)
     name = f"{plan.run_id}-{plan.digest}"
     ended = executions.run(session, machine, name, sink=lambda line: console.print(escape(line), soft_wrap=True))
-    page = session.console_url(f"/states/home?region={session.region}#/v2/executions/details/{ended.arn}")
-    return ({"Step Functions execution": page} if page else {}), ended.reason
+    return ({"Step Functions execution": ended.console_url} if ended.console_url else {}), ""
 
 
 def _put_role(plan: Plan, requests: Sequence[Request], session: Session, *, is_local: bool) -> str:

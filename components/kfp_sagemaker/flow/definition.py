@@ -42,12 +42,11 @@ class Glue:
     script: str = ""
     job_name: str = ""
     command: str = "glueetl"
-    glue_version: str = "4.0"
-    python_version: str = ""
+    glue_version: str = ""
     worker_type: str = "G.1X"
     number_of_workers: int = 2
     max_capacity: float = 0.0625
-    timeout_minutes: int = 60
+    max_runtime_minutes: int = 60
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -201,29 +201,19 @@ class _Planner:
         given = {f"--{name}": _as_text(value) for name, value in glue.arguments.items()}
         arguments: dict[str, Any] = {
             "arguments": {"--input_s3_uri": source, **given},
-            "timeout_minutes": glue.timeout_minutes,
+            "max_runtime_minutes": glue.max_runtime_minutes,
         }
         if glue.job_name:
             return {"job_name": glue.job_name, **arguments}
-        own = {
+        arguments |= {
             "script_s3_uri": self.sources.add(glue.script),
             "role_arn": self.setting.glue_role_arn or self.setting.role_arn,
             "command": glue.command,
+            "glue_version": glue.glue_version,
         }
         if glue.command == "pythonshell":
-            sized: dict[str, Any] = {
-                "python_version": glue.python_version or "3.9",
-                "max_capacity": glue.max_capacity,
-                "glue_version": "3.0",
-            }
-        else:
-            sized = {
-                "python_version": glue.python_version or "3",
-                "glue_version": glue.glue_version,
-                "worker_type": glue.worker_type,
-                "number_of_workers": glue.number_of_workers,
-            }
-        return {**arguments, **own, **sized}
+            return {**arguments, "max_capacity": glue.max_capacity}
+        return {**arguments, "worker_type": glue.worker_type, "number_of_workers": glue.number_of_workers}
 
     def _processing(self, processing: Processing, source: str) -> dict[str, Any]:
         chosen = {
@@ -354,8 +344,8 @@ class _Planner:
 
     def _add(self, name: str, component: str, arguments: Mapping[str, Any]) -> None:
         shared = {"region": self.setting.region, "tags": dict(self.flow.tags)}
-        if component == "split_dataset":
-            del shared["tags"]  # of S3 objects, which is not what is meant
+        if component == "split_dataset" or (component == "run_glue_job" and "script_s3_uri" not in arguments):
+            del shared["tags"]  # they would be those of S3 objects, or of a Glue job that exists
         self.tasks.append(
             Task(name, component, {**arguments, **{key: value for key, value in shared.items() if value}})
         )

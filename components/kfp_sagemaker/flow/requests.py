@@ -12,6 +12,7 @@ from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.endpoints import deploy, endpoint_config
 from kfp_sagemaker.evaluation.evaluate import Question
 from kfp_sagemaker.flow.plan import Output, Plan, Task
+from kfp_sagemaker.glue.request import GlueRun, build_requests
 from kfp_sagemaker.models import model
 from kfp_sagemaker.processing import request as processing
 from kfp_sagemaker.training import request as training
@@ -83,25 +84,15 @@ def build(plan: Plan, session: Session) -> list[Request]:
 
 
 def _glue(task: Task, plan: Plan, session: Session) -> list[Request]:
-    del plan, session
-    arguments = task.arguments
-    made: list[Request] = []
-    if "script_s3_uri" in arguments:
-        command = {
-            "Name": arguments["command"],
-            "ScriptLocation": arguments["script_s3_uri"],
-            "PythonVersion": arguments["python_version"],
-        }
-        sizes = {"MaxCapacity": "max_capacity", "WorkerType": "worker_type", "NumberOfWorkers": "number_of_workers"}
-        job = {
-            "Role": arguments["role_arn"],
-            "Command": command,
-            "GlueVersion": arguments["glue_version"],
-            **{member: arguments[name] for member, name in sizes.items() if name in arguments},
-        }
-        made.append(Request(task, "Create Glue job", "glue", "Job", arguments["job_name"], job))
-    run = {"Arguments": arguments["arguments"], "Timeout": arguments["timeout_minutes"]}
-    return [*made, Request(task, "Preprocess", "glue", "JobRun", arguments["job_name"], run)]
+    del plan
+    run = GlueRun(**_known(GlueRun, task.arguments))
+    job, start = build_requests(run, session.client("glue").meta.service_model)
+    parameters = {name: value for name, value in start.items() if name != "JobName"}
+    made = [Request(task, "Preprocess", "glue", "JobRun", run.job_name, parameters)]
+    if job:
+        described = {name: value for name, value in job.items() if name != "Name"}
+        made.insert(0, Request(task, "Create Glue job", "glue", "Job", run.job_name, described))
+    return made
 
 
 def _process(task: Task, plan: Plan, session: Session) -> list[Request]:

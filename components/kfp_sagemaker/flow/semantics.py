@@ -18,7 +18,7 @@ from kfp_sagemaker.flow.document import Document, KeyPath
 
 _ANY_REGION = "us-east-1"
 _REGION = r"[a-z]{2,3}(-[a-z]+)+-\d+"
-_MADE_FROM_SCRIPT = ("command", "glue_version", "python_version", "worker_type", "number_of_workers", "max_capacity")
+_MADE_FROM_SCRIPT = ("command", "glue_version", "worker_type", "number_of_workers", "max_capacity")
 # What split_dataset writes below its output.
 _SPLIT_PARTS = {"train": 0.7, "validation": 0.3, "test": 0.0}
 _T = TypeVar("_T")
@@ -77,7 +77,7 @@ def _preprocessing(document: Document) -> Iterator[tuple[KeyPath, str]]:
             if name in glue:
                 yield ("preprocessing", "glue", name), "must be left out with job_name: the job has its own"
     command = glue.get("command", "glueetl")
-    for name in ("max_capacity",) if command == "glueetl" else ("worker_type", "number_of_workers", "glue_version"):
+    for name in ("max_capacity",) if command == "glueetl" else ("worker_type", "number_of_workers"):
         if name in glue:
             yield ("preprocessing", "glue", name), f"must be left out with the command {command}"
     yield from _step(document)

@@ -77,7 +77,7 @@ BROKEN = {
     "two preprocessings": (SPLIT, SPLIT + "\n  glue: {job_name: x}", 8, "preprocessing", "one only of"),
     "glue without a job": (
         SPLIT,
-        "  glue: {timeout_minutes: 5}",
+        "  glue: {max_runtime_minutes: 5}",
         9,
         "preprocessing.glue",
         "one of script and job_name",
@@ -195,9 +195,7 @@ def test_includes_are_completed_by_the_file_that_includes_them(tmp_path: Path) -
         "preprocessing:\n" + SPLIT + "\n", ""
     )
     path = write(tmp_path, text)
-    assert problems_of(path) == [
-        f'{folder}/base.yaml:5: region: is "nowhere", must be an AWS region such as eu-west-1'
-    ]
+    assert problems_of(path) == [f'{folder}/base.yaml:5: region: is "nowhere", must be an AWS region such as eu-west-1']
     (folder / "base.yaml").write_text(base.replace("nowhere", "eu-west-1"))
     flow = loading.load(path, {})
     assert flow.tags == {"team": "mine", "cost": "b"}

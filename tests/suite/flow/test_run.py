@@ -91,6 +91,6 @@ def test_a_flow_runs_once_for_a_commit_and_fails_at_its_gate(flow: Path) -> None
     code, third, output = run(flow, "third")
     assert (code, third.status) == (1, "Failed")
     assert f"auc {first.metrics['auc']:.6g} must be at least 1.1, missed by" in output
-    assert "state Find Train" in output
-    assert "Create endpoint" not in output
+    assert "Find Train: entered" in output
+    assert "Create endpoint: entered" not in output
     assert [gate.passed for gate in third.gates] == [False, True]
