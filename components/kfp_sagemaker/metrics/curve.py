@@ -141,8 +141,10 @@ def read_csv(text: str) -> dict[str, list[Any]]:
     lines = csv.reader(io.StringIO(text))
     header = next(lines, [])
     if missing := [name for name in COLUMNS if name not in header]:
-        shown = ",".join(header)[:60]
-        raise DataError(f"this is no file of training metrics: no column {', '.join(missing)} in {shown!r}")
+        raise DataError(
+            f"this is no file of training metrics: its first line has no column {', '.join(missing)}; "
+            "is it what export_training_metrics wrote to training-metrics/, and not the object with the URL?"
+        )
     values: dict[str, list[Any]] = {name: [] for name in header}
     position = header.index("value")
     for number, line in enumerate(lines, 2):
