@@ -88,7 +88,9 @@ class Handler(BaseHTTPRequestHandler):
 def serve() -> None:
     """Serve the model until the container is stopped."""
     Handler.model = joblib.load(ROOT / "model" / MODEL)
-    ThreadingHTTPServer((HOST, PORT), Handler).serve_forever()
+    server = ThreadingHTTPServer((HOST, PORT), Handler)
+    print(f"serving at port {server.server_port}", flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":
