@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kfp_sagemaker.aws.errors import ConfigurationError, KfpSagemakerError
+from kfp_sagemaker.aws.errors import ConfigurationError, JobError, KfpSagemakerError
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.cli import account, emulator, flow_engines, git
 from kfp_sagemaker.cli.launch import environment_of
@@ -151,6 +151,8 @@ def run(flow: Flow, options: Options, session: Session) -> FlowResult:
         links, reason = _engine(made, built, options, session, is_local=is_local)
     except ConfigurationError:
         raise
+    except JobError as error:
+        reason = ": ".join(filter(None, [error.summary, error.reason]))
     except KfpSagemakerError as error:
         reason = str(error)
     result = _result(made, built, options, session, started_at, reason, links)
