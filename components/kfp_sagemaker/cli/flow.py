@@ -134,6 +134,7 @@ class _Place:
 
     def __init__(self, flow: Flow, bucket: str, role_arn: str, account_id: str, region: str, partition: str) -> None:
         from kfp_sagemaker.access.documents import EXECUTION_ROLE_NAME
+        from kfp_sagemaker.flow.execution_role import GLUE_ROLE_NAME
 
         own_bucket = f"kfp-sagemaker-{account_id}-{region}" if account_id else ""
         own_role = f"arn:{partition}:iam::{account_id}:role/{EXECUTION_ROLE_NAME}" if account_id else ""
@@ -141,6 +142,8 @@ class _Place:
         self.region = region
         self.bucket = flow.bucket or bucket or own_bucket
         self.role_arn = flow.roles.sagemaker or role_arn or own_role
+        start = self.role_arn.rpartition("/")[0]
+        self._glue_role_arn = f"{start}/{GLUE_ROLE_NAME}"
         problems = []
         if not self.bucket:
             problems.append("bucket is not known: set bucket in the file, or give --bucket or --account-id")
@@ -158,7 +161,7 @@ class _Place:
             bucket=self.bucket,
             region=self.region,
             role_arn=self.role_arn,
-            glue_role_arn=self.flow.roles.glue,
+            glue_role_arn=self.flow.roles.glue or self._glue_role_arn,
             commit=commit,
             engine=engine,
             analyzer_image=ANALYZER_IMAGE,

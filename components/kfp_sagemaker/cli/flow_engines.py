@@ -113,11 +113,42 @@ def run_stepfunctions(
 def _put_role(plan: Plan, requests: Sequence[Request], session: Session, *, is_local: bool) -> str:
     """The state machine's own role, brought to what this flow calls."""
     place = documents.Place(session.account_id, plan.setting.bucket, "", session.partition, session.region)
-    name = execution_role.role_name(plan.flow.name)
+    return put_role(
+        session,
+        execution_role.role_name(plan.flow.name),
+        execution_role.trust(place),
+        execution_role.policy(place, plan, requests),
+        purpose=f"Assumed by Step Functions for the flow {plan.flow.name}",
+        is_local=is_local,
+    )
+
+
+def put_role(
+    session: Session,
+    name: str,
+    trust: documents.Document,
+    policy: documents.Document,
+    *,
+    purpose: str,
+    is_local: bool,
+) -> str:
+    """Make sure of a role, and wait until AWS knows one that is new.
+
+    Args:
+        session: The account.
+        name: Name of the role.
+        trust: Who may assume it.
+        policy: What it may do.
+        purpose: Its description.
+        is_local: Whether this is the embedded AWS, where a role works at once.
+
+    Returns:
+        Its ARN.
+    """
     iam = Iam(session, Changes(lambda line: None))
     existed = account.find_role(session, name)
-    arn = iam.put_role(name, execution_role.trust(place), f"Assumed by Step Functions for the flow {plan.flow.name}")
-    iam.put_role_policy(name, account.POLICY_NAME, execution_role.policy(place, plan, requests))
+    arn = iam.put_role(name, trust, purpose)
+    iam.put_role_policy(name, account.POLICY_NAME, policy)
     if not existed and not is_local:
         time.sleep(account.ROLE_PROPAGATION_SECONDS)
     return arn

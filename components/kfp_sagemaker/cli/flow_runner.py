@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kfp_sagemaker.access.documents import Place
 from kfp_sagemaker.aws.errors import ConfigurationError, JobError, KfpSagemakerError
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.cli import account, emulator, flow_engines, git
 from kfp_sagemaker.cli.launch import environment_of
 from kfp_sagemaker.cli.run import new_run_id
-from kfp_sagemaker.flow import gates, loading, main_metrics, outcome, plan, requests, sources
-from kfp_sagemaker.flow.definition import Flow
+from kfp_sagemaker.flow import execution_role, gates, loading, main_metrics, outcome, plan, requests, sources
+from kfp_sagemaker.flow.definition import Flow, Glue
 from kfp_sagemaker.flow.plan import Plan, Setting
 from kfp_sagemaker.flow.requests import Request
 from kfp_sagemaker.flow.result import FlowResult
@@ -134,7 +135,7 @@ def run(flow: Flow, options: Options, session: Session) -> FlowResult:
         bucket=bucket,
         region=session.region,
         role_arn=role_arn,
-        glue_role_arn=flow.roles.glue,
+        glue_role_arn=_glue_role(flow, session, bucket, is_local=is_local),
         commit=options.commit,
         engine=options.engine,
         analyzer_image=ANALYZER_IMAGE,
@@ -159,6 +160,21 @@ def run(flow: Flow, options: Options, session: Session) -> FlowResult:
     result = replace(result, main_commit=main.commit if main else "")
     main_metrics.write(session, metrics_s3_uri, result, main_branch=options.main_branch)
     return result
+
+
+def _glue_role(flow: Flow, session: Session, bucket: str, *, is_local: bool) -> str:
+    """The role of the flow's Glue job; empty where it has none that is made of a script."""
+    if flow.roles.glue or not (isinstance(flow.preprocessing, Glue) and flow.preprocessing.script):
+        return flow.roles.glue
+    place = Place(session.account_id, bucket, "", session.partition, session.region)
+    return flow_engines.put_role(
+        session,
+        execution_role.GLUE_ROLE_NAME,
+        execution_role.glue_trust(place),
+        execution_role.glue_policy(place),
+        purpose="Assumed by Glue for the flows of kfp-sagemaker",
+        is_local=is_local,
+    )
 
 
 def _ask(flow: Flow, session: Session, bucket: str) -> None:

@@ -1,4 +1,4 @@
-"""The role a flow's state machine runs as: what its states call, and nothing else.
+"""The roles a flow needs besides SageMaker's: its state machine's, which may call what the states call, and Glue's.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html and connect-glue.html, "IAM policies"
 """
@@ -16,6 +16,7 @@ from kfp_sagemaker.flow.requests import Request
 
 GLUE_SERVICE = "glue.amazonaws.com"
 ROLE_NAME = "kfp-sagemaker-flow-{flow}"
+GLUE_ROLE_NAME = "kfp-sagemaker-glue"
 _SAGEMAKER = "arn:{partition}:sagemaker:{region}:{account_id}:"
 _RULE = "arn:{partition}:events:{region}:{account_id}:rule/StepFunctionsGetEventsForSageMaker*"
 _RESOURCE_TYPES = {
@@ -38,6 +39,29 @@ def role_name(flow: str) -> str:
 def trust(place: Place) -> Document:
     """Who may assume the role: Step Functions, for this account."""
     return documents.state_machine_trust(place)
+
+
+def glue_trust(place: Place) -> Document:
+    """Who may assume the role of Glue jobs: Glue, for this account."""
+    document = documents.state_machine_trust(place)
+    document["Statement"][0]["Principal"] = {"Service": GLUE_SERVICE}
+    return document
+
+
+def glue_policy(place: Place) -> Document:
+    """What a Glue job of a flow may do: read and write the bucket, and its log."""
+    owner = ("glue",)
+    objects = ("arn:{partition}:s3:::{bucket}/{key_prefix}*",)
+    logs = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+    return documents.policy(
+        place,
+        [
+            Grant(owner, "ListBucket", ("s3:ListBucket",), ("arn:{partition}:s3:::{bucket}",)),
+            # Spark commits what it wrote by moving it: it deletes too.
+            Grant(owner, "Objects", ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), objects),
+            Grant(owner, "WriteLogs", logs, ("arn:{partition}:logs:{region}:{account_id}:log-group:/aws-glue/*",)),
+        ],
+    )
 
 
 def policy(place: Place, plan: Plan, requests: Sequence[Request]) -> Document:
