@@ -219,6 +219,11 @@ def _condition_keys(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _resource_tags(ctx: Context, operation: Operation, params: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if operation.service == "glue":
+        name = resource_arn(ctx, operation, params).partition(":job/")[2]
+        for key, value in (ctx.app.store.get("glue-job", ctx.region, name) or {}).get("Tags", {}).items():
+            yield f"aws:resourcetag/{key.lower()}", value
+        return
     found = find_by_arn(ctx, resource_arn(ctx, operation, params))
     for tag in found[1].get("Tags", []) if found else []:
         yield f"aws:resourcetag/{tag['Key'].lower()}", tag["Value"]

@@ -34,9 +34,9 @@ from kfp_sagemaker.endpoints import (
 )
 from kfp_sagemaker.glue import job as glue_job
 from kfp_sagemaker.models import model
-from kfp_sagemaker.step_functions import execution
 from kfp_sagemaker.monitoring.analyzer import cloudwatch
 from kfp_sagemaker.monitoring.analyzer.options import Options
+from kfp_sagemaker.step_functions import execution
 from sagemaker_emulator.emulator import Emulator
 from sagemaker_emulator.runtime.images import REGISTRY_FILE, ImageRegistry
 from tests.pipelines.conftest import FinishedRun
@@ -227,7 +227,7 @@ class Cluster:
         assert [each.adopted for each in created] == [False, True]
 
     def _workflows(self) -> None:
-        """A Glue job from a script, brought up to date, and a state machine; both cancelled once, by their deadlines."""
+        """A Glue job from a script, brought up to date, and a state machine; each is stopped once, by its deadline."""
         iam, role = self._emulator.client("iam"), "kfp-sagemaker-glue"
         services = ["glue.amazonaws.com", "states.amazonaws.com"]
         trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}

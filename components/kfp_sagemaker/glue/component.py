@@ -52,7 +52,7 @@ def run_glue_job(
         script_s3_uri: S3 URI of the Python script to create the job from; empty runs the job as it is.
         script: Python source to upload to `script_s3_uri` first; empty takes the script that is there.
         role_arn: ARN of the IAM role Glue assumes for the job, trusting glue.amazonaws.com; needed with
-            `script_s3_uri`.
+            `script_s3_uri`. The suite's own policies let steps pass roles named kfp-sagemaker-glue*.
         command: Kind of a job that is created, glueetl (Spark) or pythonshell; empty means glueetl.
         glue_version: Glue version of a job that is created, such as 5.0; empty means 5.0 for Spark, 3.0 for a Python
             shell job.
