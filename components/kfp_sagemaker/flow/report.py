@@ -123,7 +123,7 @@ def _delta(name: str, value: float, before: float | None) -> str:
     difference = value - before
     if not difference:
         return "±0"
-    share = f" ({100 * difference / abs(before):+.2g} %)" if before else ""
+    share = f" ({_percent(100 * difference / abs(before))})" if before else ""
     if name == "row_count":
         return f"{difference:+.5g}{share}"
     is_better = (difference < 0) == (name in gates.LESS_IS_BETTER)
@@ -215,6 +215,10 @@ def _cut(value: str, length: int) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.6g}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:+,.0f} %" if abs(value) >= 10 else f"{value:+.2g} %"
 
 
 def _money(value: float, currency: str) -> str:
