@@ -87,6 +87,18 @@ class Session:
                 self._clients[service] = self._create_client(service)
             return self._clients[service]
 
+    def signing_keys(self) -> tuple[str, str, str]:
+        """Access key, secret key and token (or empty) in force now, for a library that makes its own calls.
+
+        Raises:
+            ConfigurationError: If there are no AWS credentials.
+        """
+        self.client("s3")  # says so when there are none
+        keys: Any = self._core.get_credentials()
+        with aws_errors("reading the credentials"):
+            frozen = keys.get_frozen_credentials()
+        return frozen.access_key, frozen.secret_key, frozen.token or ""
+
     @cached_property
     def account_id(self) -> str:
         """The account the credentials belong to, asked for once."""

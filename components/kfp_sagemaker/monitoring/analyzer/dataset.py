@@ -21,6 +21,7 @@ from kfp_sagemaker.monitoring.analyzer.capture import CaptureReader
 from kfp_sagemaker.monitoring.analyzer.csv_blocks import CsvParser, count_fields, split_header
 from kfp_sagemaker.monitoring.analyzer.files import DataFile, find_files, read_text
 from kfp_sagemaker.monitoring.analyzer.options import Options
+from kfp_sagemaker.monitoring.analyzer.parquet import scan_s3_parquet
 from kfp_sagemaker.monitoring.analyzer.profile import Profile
 from kfp_sagemaker.monitoring.analyzer.profiling import profile_frame
 from kfp_sagemaker.monitoring.analyzer.rows import parse_json_lines
@@ -224,11 +225,14 @@ class Dataset:
 
     @contextmanager
     def _scan_parquet(self, file: DataFile) -> Iterator[pl.LazyFrame]:
-        with file.local(self.session) as path:
-            try:
+        try:
+            if file.is_on_s3 and not file.name.endswith(".gz"):
+                yield scan_s3_parquet(file.name, self.session())
+                return
+            with file.local(self.session) as path:
                 yield pl.scan_parquet(path)
-            except pl.exceptions.PolarsError as error:
-                raise DataError(f"{file.name} is not a readable Parquet file: {error}") from error
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{file.name} is not a readable Parquet file: {error}") from error
 
     def _blocks(self, file: DataFile, *, quoted: bool, size: int = BLOCK_BYTES) -> Iterator[Block]:
         with file.open(self.session) as stream:

@@ -11,6 +11,7 @@ A piece is ``spark.sql.files.maxPartitionBytes`` long, as Spark's own file sourc
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -201,6 +202,7 @@ def _open_session() -> Iterator[SparkSession]:
             f"engine 'spark' needs the package {error.name}: pip install kfp-sagemaker[spark], or run the analyzer in "
             "an image with Spark, such as one made from SageMaker's sagemaker-spark-processing"
         ) from None
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports its own connections
     active = SparkSession.getActiveSession()
     if active is not None:
         yield active

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import polars as pl
 import pytest
 
 from kfp_sagemaker.aws import s3
+from kfp_sagemaker.aws.errors import DataError
 from kfp_sagemaker.aws.session import open_session
 from kfp_sagemaker.monitoring.analyzer import analysis
 from kfp_sagemaker.monitoring.analyzer.blocks import read_blocks
+from kfp_sagemaker.monitoring.analyzer.dataset import Dataset
 from kfp_sagemaker.monitoring.analyzer.options import Options
+from kfp_sagemaker.monitoring.analyzer.pieces import cut_rows
 from tests.suite.monitoring.analyzer.conftest import Analyze, checks, feature
 
 ROWS: list[dict[str, Any]] = [
@@ -268,3 +272,28 @@ def test_data_and_reports_on_s3(
         )["Metrics"]
     }
     assert {"feature_data_n", "feature_non_null_s", "feature_baseline_drift_x"} <= names
+
+
+def test_pieces_of_parquet_on_s3(emulator: Any, unique_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in emulator.env.items():
+        monkeypatch.setenv(name, value)
+    session = open_session()
+    bucket = unique_name[-40:].strip("-")
+    session.client("s3").create_bucket(Bucket=bucket)
+    stored = io.BytesIO()
+    pl.DataFrame({"n": range(1_000)}).write_parquet(stored, row_group_size=100)
+    s3.write_bytes(session, f"s3://{bucket}/data/a.parquet", stored.getvalue())
+    s3.write_bytes(session, f"s3://{bucket}/bad/b.parquet", b"no Parquet")
+    options = Options(dataset_sources=[f"s3://{bucket}/data"], dataset_format="parquet", output_path="")
+
+    dataset = Dataset(options, None, lambda: session)
+    [file] = dataset.find_files()
+    pieces = cut_rows(file, dataset.count_parquet_rows(file), file.size // 3)
+    profiles = [dataset.profile([piece]) for piece in pieces]
+
+    assert len(pieces) > 2
+    assert [profile.rows for profile in profiles] == [piece.end - piece.begin for piece in pieces if piece.end]
+    assert [profile.columns["n"].numbers.minimum for profile in profiles] == [piece.begin for piece in pieces]
+    damaged = replace(options, dataset_sources=[f"s3://{bucket}/bad"])
+    with pytest.raises(DataError, match=r"bad/b\.parquet is not a readable Parquet file"):
+        analysis.run(replace(damaged, output_path=f"s3://{bucket}/out"))

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 SparkAnalyze = Callable[..., Result]
 PIECE_BYTES = 600
-# pyspark leaves closing its sockets to the garbage collector.
+# pyspark leaves closing its sockets to the garbage collector. Starting Java takes its time on a busy machine.
 pytestmark = [
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
