@@ -61,16 +61,12 @@ class Request:
     def from_event(cls, event: Mapping[str, Any]) -> Request:
         """From the event Lambda hands to the function."""
         context = event["requestContext"]
-        stage, path = context.get("stage", "$default"), event["rawPath"]
-        if stage != "$default":
-            path = path.removeprefix(f"/{stage}")
         headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
         authorizer = context.get("authorizer") or {}
         claims = authorizer.get("jwt", {}).get("claims", {})
         return cls(
             method=context["http"]["method"],
-            # An HTTP API decodes every escape but that of the percent sign, a function URL none.
-            path=tuple(unquote(segment) for segment in path.strip("/").split("/")),
+            path=_path(event),
             query=parse_qs(event.get("rawQueryString", ""), keep_blank_values=True),
             accepts_gzip=_accepts_gzip(headers.get("accept-encoding", "")),
             request_id=context.get("requestId", ""),
@@ -153,6 +149,15 @@ def log_line(request: Request, response: Mapping[str, Any], duration_ms: float, 
         "duration_ms": round(duration_ms, 1),
     }
     return json.dumps({**record, "problem": problem} if problem else record)
+
+
+def _path(event: Mapping[str, Any]) -> tuple[str, ...]:
+    _, is_route, template = event.get("routeKey", "").partition(" ")
+    if not is_route:  # a function URL has no routes
+        return tuple(unquote(segment) for segment in event["rawPath"].strip("/").split("/"))
+    # The raw path begins with the stage, or with what a domain of one's own puts before it; the route does not.
+    values = event.get("pathParameters") or {}
+    return tuple(values.get(segment.strip("{}"), segment) for segment in template.strip("/").split("/"))
 
 
 def _accepts_gzip(header: str) -> bool:

@@ -2,7 +2,7 @@
 
 ::
 
-    GET /training-jobs?name_contains=&status=&next_token=               JSON, the newest first, 50 a page
+    GET /training-jobs?name_contains=&status=&max_results=&next_token=  JSON, the newest first, 50 a page
     GET /training-jobs/{name}/metrics?format=csv|json&metric_name=      all metrics, or those named
 
 It needs what the Lambda runtime has, botocore, and modules of this suite that need nothing else. What it may do is
@@ -40,7 +40,7 @@ _METHODS = ("GET", "HEAD")
 _FORMATS = ("csv", "json")
 _JOBS_A_PAGE = 50
 _RETRY_SECONDS = 5
-_LIST_PARAMETERS = ("name_contains", "next_token", "status")
+_LIST_PARAMETERS = ("max_results", "name_contains", "next_token", "status")
 _METRICS_PARAMETERS = ("format", "metric_name")
 _OWNER_KNOWS = "the owner of this service finds the reason in its log"
 
@@ -119,12 +119,16 @@ def _list_jobs(session: Session, request: Request) -> Answer:
         "name_contains", given.get("name_contains"), r"[a-zA-Z0-9-]{1,63}", "1 to 63 letters, digits and -"
     )
     problems.one_of("status", given.get("status"), STATUSES)
+    problems.matches("max_results", given.get("max_results"), r"[1-9]\d?|100", "a whole number from 1 to 100")
     problems.raise_if_any()
     query = {"NameContains": "name_contains", "StatusEquals": "status", "NextToken": "next_token"}
     filters = {member: given[name] for member, name in query.items() if given.get(name)}
     with aws_errors("listing the training jobs"):
         page = session.client("sagemaker").list_training_jobs(
-            SortBy="CreationTime", SortOrder="Descending", MaxResults=_JOBS_A_PAGE, **filters
+            SortBy="CreationTime",
+            SortOrder="Descending",
+            MaxResults=int(given.get("max_results") or _JOBS_A_PAGE),
+            **filters,
         )
     jobs = [
         {
@@ -182,7 +186,7 @@ def _as_json(job: TrainingJob, series: list[Series]) -> Answer:
 
 
 def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _refuse(error: Exception) -> tuple[Answer, str]:

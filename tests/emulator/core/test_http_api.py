@@ -63,7 +63,7 @@ def deploy(emulator, name, *, settings=None, log_group="", issuer=""):
 
 
 def get(url, **headers):
-    answer = urllib3.request("GET", url, headers=headers)
+    answer = urllib3.request("GET", url, headers=headers, timeout=60, retries=False)
     return answer.status, json.loads(answer.data)
 
 

@@ -26,7 +26,7 @@ RUNTIME = {"boto3", "botocore", "dateutil", "jmespath", "s3transfer", "urllib3"}
 
 def event(path: str = "/training-jobs", query: str = "", method: str = "GET", **changes: Any) -> dict[str, Any]:
     """A request as an HTTP API sends it."""
-    context = {"http": {"method": method}, "stage": "$default", "requestId": "r-1", **changes.pop("context", {})}
+    context = {"http": {"method": method}, "requestId": "r-1", **changes.pop("context", {})}
     return {"rawPath": path, "rawQueryString": query, "headers": {}, "requestContext": context, **changes}
 
 
@@ -39,19 +39,22 @@ def serve(request: dict[str, Any], error: Exception | None = None) -> tuple[int,
 
 
 def test_a_request_is_read_from_every_kind_of_event() -> None:
-    claims = {"jwt": {"claims": {"sub": "anna"}}}
-    staged = Request.from_event(
+    of_a_route = Request.from_event(
         event(
-            "/prod/training-jobs/a%2Fb/metrics",
+            "/our-domain/training-jobs/a/metrics",
             "metric_name=a%2Cb&metric_name=c",
-            context={"stage": "prod", "authorizer": claims},
+            routeKey="GET /training-jobs/{name}/metrics",
+            pathParameters={"name": "a b"},
+            context={"authorizer": {"jwt": {"claims": {"sub": "anna"}}}},
         )
     )
-    assert staged.path == ("training-jobs", "a/b", "metrics")
-    assert staged.query == {"metric_name": ["a,b", "c"]}
-    assert staged.caller == "anna"
-    signed = event(context={"authorizer": {"iam": {"userArn": "arn:aws:iam::0:user/bob"}}})
-    assert Request.from_event(signed).caller == "arn:aws:iam::0:user/bob"
+    assert of_a_route.path == ("training-jobs", "a b", "metrics")
+    assert of_a_route.query == {"metric_name": ["a,b", "c"]}
+    assert of_a_route.caller == "anna"
+    signed = {"authorizer": {"iam": {"userArn": "arn:aws:iam::0:user/bob"}}}
+    of_a_function_url = Request.from_event(event("/training-jobs/a%20b/metrics", routeKey="$default", context=signed))
+    assert of_a_function_url.path == ("training-jobs", "a b", "metrics")
+    assert of_a_function_url.caller == "arn:aws:iam::0:user/bob"
 
 
 @pytest.mark.parametrize(
