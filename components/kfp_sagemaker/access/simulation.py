@@ -148,8 +148,7 @@ def _ask(
         ) from error
     except AccessDeniedError as error:
         raise AccessDeniedError(
-            f"whether {principal_arn} may do what is needed is not known: {error}. The identity that asks needs "
-            f"iam:SimulatePrincipalPolicy on {principal_arn}",
+            f"{error}. To ask, the identity needs iam:SimulatePrincipalPolicy on {principal_arn}",
             operation=error.operation,
             code=error.code,
         ) from error

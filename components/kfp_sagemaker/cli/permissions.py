@@ -110,19 +110,15 @@ def _components(pipeline: str, pipelines_dir: Path | None) -> list[str]:
 
 def _show(checked: permission_check.Checked, *, denied_only: bool) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     for principal, decisions in checked.decisions.items():
-        shown = [each for each in decisions if not (denied_only and each.is_allowed)]
         allowed = sum(each.is_allowed for each in decisions)
         CONSOLE.print(f"[bold]{escape(principal)}[/bold]: {allowed} of {len(decisions)} allowed")
-        if shown:
-            table = Table("decision", "action", "resource", "why", box=None, header_style="bold", pad_edge=False)
-            for each in shown:
-                table.add_row(
-                    f"[{_STYLES[each.decision]}]{each.decision}[/]",
-                    each.need.action,
-                    escape(each.need.resource),
-                    escape(each.reason),
+        # Lines, and no table: ARNs are longer than a terminal is wide, and are searched for.
+        for each in decisions:
+            if not (denied_only and each.is_allowed):
+                why = f"  [dim]{escape(each.reason)}[/dim]" if each.reason else ""
+                CONSOLE.print(
+                    f"[{_STYLES[each.decision]}]{each.decision:<17}[/]  {each.need.action}  "
+                    f"{escape(each.need.resource)}{why}"
                 )
-            CONSOLE.print(table)
