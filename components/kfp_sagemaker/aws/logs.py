@@ -29,6 +29,7 @@ class Tail(Protocol):
 
     def look(self, description: dict[str, Any], *, to_the_end: bool = False) -> int:
         """Pass on what appeared since the last look; returns how many lines that were."""
+        ...
 
     def show_last(self, description: dict[str, Any]) -> None:
         """Read only the end into ``last_lines``."""

@@ -122,8 +122,16 @@ def test_a_killed_emulator_says_so_of_its_executions(start_emulator, tmp_path):
     machines = Machines(first, "recovery")
     arn = machines.start({"Wait": {"Type": "Wait", "Seconds": 600, "End": True}})
     machines.events(arn)
+    lab = Lab(first, "recovery", tmp_path)
+    command = {"Name": "pythonshell", "ScriptLocation": lab.put("run.py", "import time; time.sleep(120)")}
+    first.client("glue").create_job(Name="sleep", Role=ROLE_ARN, Command=command)
+    run_id = first.client("glue").start_job_run(JobName="sleep")["JobRunId"]
     first.kill()
-    machines.states = start_emulator(tmp_path / "state").client("stepfunctions")
+    second = start_emulator(tmp_path / "state")
+    machines.states = second.client("stepfunctions")
+    run = second.client("glue").get_job_run(JobName="sleep", RunId=run_id)["JobRun"]
+    assert run["JobRunState"] == "FAILED"
+    assert "the emulator ended while the job was running" in run["ErrorMessage"]
     ended = machines.ended(arn)
     assert ended["status"] == "FAILED"
     assert ended["cause"].startswith("The emulator ended while the execution was running")

@@ -20,7 +20,15 @@ from kfp_sagemaker.aws.errors import (
     NameTakenError,
     ResourceMissingError,
 )
-from kfp_sagemaker.aws.kinds import ENDPOINT, KINDS, PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB, ResourceKind
+from kfp_sagemaker.aws.kinds import (
+    ENDPOINT,
+    KINDS,
+    PROCESSING_JOB,
+    RUN_KINDS,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    ResourceKind,
+)
 from kfp_sagemaker.aws.session import Session
 from kfp_sagemaker.aws.tags import REQUEST, RUN_ID, as_mapping
 from tests.suite.aws.scripted import ManualClock, ScriptedClient, ScriptedSession, refusal
@@ -552,3 +560,30 @@ def test_every_row_of_the_table_is_one_of_the_service(kind: ResourceKind) -> Non
     known = kind.running | kind.ended
     assert known == set(answer.members[kind.status_path].enum)
     assert "Tags" in model.operation_model(by_method[kind.create_operation]).input_shape.members
+
+
+@pytest.mark.parametrize("kind", RUN_KINDS, ids=lambda kind: kind.log_group or kind.label)
+def test_every_kind_of_run_is_one_of_the_service(kind: ResourceKind) -> None:
+    import botocore.session
+    from botocore.validate import ParamValidator
+
+    model = botocore.session.get_session().get_service_model(kind.service)
+    run_of = kind.run_of
+    assert run_of is not None
+
+    def operation(method: str) -> Any:
+        return model.operation_model("".join(word.capitalize() for word in method.split("_")))
+
+    parent = "arn:aws:states:us-east-1:000000000000:stateMachine:machine:1"
+    for method, address in ((kind.describe_operation, run_of.describe), (kind.stop_operation, run_of.stop)):
+        report = ParamValidator().validate(address(parent, "run"), operation(method).input_shape)
+        assert not report.has_errors(), report.generate_report()
+    assert run_of.parent_parameter in operation(kind.create_operation).input_shape.members
+    assert run_of.parent_parameter in operation(kind.list_operation).input_shape.members
+    answer = operation(kind.describe_operation).output_shape
+    for path in (kind.arn_path, kind.reason_path, kind.status_path):
+        shape = answer
+        for member in path.split("."):
+            shape = shape.members[member]
+        if path == kind.status_path:
+            assert kind.running | kind.ended == set(shape.enum)
