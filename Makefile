@@ -46,7 +46,7 @@ test: $(VENV)/.dev $(V2_VENV)/.installed ## Run the test suite (ARGS="tests/aws 
 
 test-k8s: $(VENV)/.dev ## Test against a real Kubernetes API, built once (ARGS="-k rotate"); takes minutes the first time
 	@programs="$$($(BIN)/python scripts/kubernetes_binaries.py)" && \
-	PATH="$$programs:$$PATH" $(BIN)/python -m pytest -n 0 -m "" --durations 5 tests/kubernetes tests/manifests $(ARGS)
+	PATH="$$programs:$$PATH" $(BIN)/python -m pytest -n 0 -m "" --durations 5 tests/kubernetes tests/manifests/test_manifests.py $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, pyright
 	$(BIN)/ruff check .
