@@ -87,18 +87,27 @@ class Handler(BaseHTTPRequestHandler):
 
 def serve() -> None:
     """Serve the model until the container is stopped."""
+    make_server().serve_forever()
+
+
+def make_server() -> ThreadingHTTPServer:
+    """A server with the model loaded."""
     Handler.model = joblib.load(ROOT / "model" / MODEL)
-    server = ThreadingHTTPServer((HOST, PORT), Handler)
-    print(f"serving at port {server.server_port}", flush=True)
-    server.serve_forever()
+    return ThreadingHTTPServer((HOST, PORT), Handler)
 
 
-if __name__ == "__main__":
+def main(verb: str) -> int:
+    """Do what SageMaker asks for; returns the exit code."""
     try:
-        {"train": train, "serve": serve}[sys.argv[1]]()
+        {"train": train, "serve": serve}[verb]()
     except Exception as error:
         # What SageMaker shows as the failure's reason.
         (ROOT / "output").mkdir(parents=True, exist_ok=True)
         (ROOT / "output/failure").write_text(f"{type(error).__name__}: {error}")
         traceback.print_exc()
-        sys.exit(1)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
