@@ -166,6 +166,10 @@ def test_the_compiled_pipeline_runs_end_to_end(housing_run: FinishedRun) -> None
     assert outputs["publish-models-2"]["target_models"] == ["Dallas_TX/Dallas_TX.tar.gz"]
     counts = [outputs[step]["invocation_count"] for step in ("invoke-endpoint", "invoke-endpoint-2")]
     assert counts == [200, 100]
+    exported = outputs["export-training-metrics"]
+    assert exported["job_name"].startswith("Chicago-IL-regressor")
+    assert {"train:objective_loss", "validation:objective_loss"} <= set(exported["metric_names"])
+    assert "X-Amz-Signature" not in (run / "steps.json").read_text() + report + housing_run.output
     values = outputs["endpoint-metrics"]["metric_values"]
     assert values["LoadedModelCount"]["maximum"] == 3 + 8
     # Model access is shown by one call that is answered, before the chart or after it; who is refused invokes nothing.
