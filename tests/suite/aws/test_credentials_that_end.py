@@ -6,9 +6,9 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
-import botocore.auth
 import pytest
 import urllib3
 
@@ -101,15 +101,10 @@ def test_a_clock_that_is_wrong_is_told_in_a_line(aws: Emulator, monkeypatch: pyt
 
 
 def tell_the_time(patch: pytest.MonkeyPatch, minutes: int) -> None:
-    now = botocore.auth.get_current_datetime
+    """Have this process sign, and explain, by a clock that is so many minutes ahead."""
 
-    def wrong(*arguments: Any, **options: Any) -> datetime:
-        return now(*arguments, **options) + timedelta(minutes=minutes)
+    def wrong(*_: Any) -> Any:
+        return datetime.now(UTC) + timedelta(minutes=minutes)
 
-    class WrongClock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(UTC) + timedelta(minutes=minutes)
-
-    patch.setattr(botocore.auth, "get_current_datetime", wrong)
-    patch.setattr("kfp_sagemaker.aws.call_errors.datetime", WrongClock)
+    patch.setattr("botocore.auth.get_current_datetime", wrong)
+    patch.setattr("kfp_sagemaker.aws.call_errors.datetime", SimpleNamespace(now=wrong))
