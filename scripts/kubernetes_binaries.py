@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -180,22 +181,35 @@ def make(command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run the build with its progress; all that it says is kept in a file."""
     log = WORK / "build.log"
     packages = 0
-    with log.open("w") as file:
-        build = subprocess.Popen(
-            command, cwd=SOURCE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for line in build.stdout or ():
-            file.write(line)
-            packages += 1
-            if packages % 100 == 0:
-                say(f"  {packages} packages of about 1650")
-    if build.wait():
+    build = subprocess.Popen(
+        command,
+        cwd=SOURCE,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        with log.open("w") as file:
+            for line in build.stdout or ():
+                file.write(line)
+                packages += 1
+                if packages % 100 == 0:
+                    say(f"  {packages} packages of about 1650")
+        build.wait()
+    finally:
+        if build.poll() is None:  # we are being stopped
+            os.killpg(build.pid, signal.SIGKILL)
+            build.wait()
+    if build.returncode:
         last = "".join(log.read_text().splitlines(keepends=True)[-20:])
         sys.exit(f"{' '.join(command)} ended with {build.returncode}; its last lines, all are in {log}:\n{last}")
 
 
 def main() -> None:
     """Provide what is missing, and print the folder."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two checkouts may be tested at once
