@@ -65,7 +65,7 @@ def load(path: Path | None = None) -> PriceTable:
     """
     name = str(path) if path else _PRICES_FILE
     try:
-        text = (path or files(__package__).joinpath(_PRICES_FILE)).read_text(encoding="utf-8")
+        text = (path or files("kfp_sagemaker.flow").joinpath(_PRICES_FILE)).read_text(encoding="utf-8")
         content: Any = yaml.safe_load(text)
     except (OSError, yaml.YAMLError) as error:
         raise InputError([f"{name} cannot be read: {error}"], "price table") from error
