@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from kfp_sagemaker.aws import s3
-from kfp_sagemaker.aws.call_errors import aws_errors, is_missing
+from kfp_sagemaker.aws.call_errors import aws_errors, error_code, is_missing
 from kfp_sagemaker.aws.errors import AwsCallError, ResourceMissingError
 from kfp_sagemaker.aws.handle import ResourceHandle
 from kfp_sagemaker.aws.kinds import (
@@ -222,7 +222,7 @@ def _glue_runs(session: Session, request: Request, started_at: datetime) -> Iter
         try:
             runs = session.client("glue").get_job_runs(JobName=request.name, MaxResults=1)["JobRuns"]
         except ClientError as error:
-            if is_missing(error) or error.response["Error"]["Code"] == "EntityNotFoundException":
+            if is_missing(error) or error_code(error) == "EntityNotFoundException":
                 return
             raise
     for run in runs:

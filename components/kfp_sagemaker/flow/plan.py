@@ -368,7 +368,7 @@ def _with_output(component: str, arguments: dict[str, Any], output: str) -> dict
     if component == "run_glue_job":
         return {**arguments, "arguments": {**arguments["arguments"], "--output_s3_uri": output}}
     if component == "process":
-        return {**arguments, "outputs": [{"name": "data", "s3_uri": output, "local_path": _OUTPUT_PATH}]}
+        return {**arguments, "outputs": [{"name": "channels", "s3_uri": output, "local_path": _OUTPUT_PATH}]}
     return {**arguments, "output_s3_uri": output}
 
 

@@ -123,11 +123,12 @@ def states(found: tuple[Plan, list[Request]], **attempts: int) -> dict[str, Any]
 
 
 def test_every_state_leads_on_and_is_reached(tmp_path: Path) -> None:
-    for parts in (
+    variants: list[dict[str, Any]] = [
         {"preprocessing": SPLIT},
         {"preprocessing": GLUE},
         {"training": {**FLOW["training"], "tuning": TUNING}},
-    ):
+    ]
+    for parts in variants:
         assert "Done" in states(made(tmp_path, **parts))
 
 
@@ -140,6 +141,19 @@ def test_a_job_that_exists_is_taken_and_a_spent_one_gets_another_name(tmp_path: 
     assert known["Train"]["Parameters"]["TrainingJobName"] == name
     again = states(found, **{f"TrainingJob {name}": 2})
     assert again["Train"]["Parameters"]["TrainingJobName"] == f"{name}-2"
+
+
+def test_a_processing_job_reads_the_source_and_writes_the_channels(tmp_path: Path) -> None:
+    processing = {"processing": {"framework": "sklearn", "framework_version": "1.2-1", "script": "clean.py"}}
+    found = made(tmp_path, preprocessing=processing)
+    job = states(found)["Preprocess"]["Parameters"]
+    inputs = {each["InputName"]: each["S3Input"] for each in job["ProcessingInputs"]}
+    outputs = {each["OutputName"]: each["S3Output"] for each in job["ProcessingOutputConfig"]["Outputs"]}
+    assert not inputs.keys() & outputs.keys()  # AWS wants each name once in a job
+    assert inputs["data"]["S3Uri"] == "s3://raw/churn.csv"
+    assert job["AppSpecification"]["ContainerEntrypoint"][-1].endswith("/clean.py")
+    train = states(found)["Train"]["Parameters"]["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
+    assert train == f"{outputs['channels']['S3Uri']}/train/"
 
 
 def test_what_a_job_made_reaches_the_next_as_a_path(tmp_path: Path) -> None:
