@@ -193,8 +193,8 @@ def _names(session: Session, uri: str) -> dict[str, str]:
         return {uri: uri.rpartition("/")[2]}
     if not objects:
         raise DataError(f"test_s3_uri is {uri}, where there is no object")
-    folder = uri[: uri.rindex("/") + 1]
-    return {found: found.removeprefix(folder) for found in objects}
+    below, beside = f"{uri.rstrip('/')}/", uri[: uri.rindex("/") + 1]
+    return {found: found.removeprefix(below if found.startswith(below) else beside) for found in objects}
 
 
 def _transformed(session: Session, question: Question, names: Mapping[str, str]) -> Iterator[Row]:

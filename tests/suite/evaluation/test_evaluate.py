@@ -71,7 +71,7 @@ def evaluation(account: Account, tmp_path: Path) -> Evaluation:
 
 
 def test_a_model_and_its_endpoint_come_to_the_same_figures(account: Account, evaluation: Evaluation) -> None:
-    transformed = evaluation.run(model_name=account.name)
+    transformed = evaluation.run(model_name=account.name, test_s3_uri=account.uri("test"))
     assert transformed.metric_values["auc"] == 0.75
     assert account.sagemaker.describe_transform_job(TransformJobName=transformed.job_name)["ModelName"] == account.name
     assert json.loads(account.get(account.uri("evaluation/metrics.json"))) == transformed.metric_values
