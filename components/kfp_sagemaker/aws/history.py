@@ -15,7 +15,8 @@ from kfp_sagemaker.aws.handle import ResourceHandle
 
 _PAGE_EVENTS = 1000
 # What a description of a failed job says in a sentence, as services spell it.
-_SENTENCES = ("FailureReason", "ErrorMessage", "errorMessage", "Cause")
+# What a processing job's program said itself is more than that it ended with 1.
+_SENTENCES = ("ExitMessage", "FailureReason", "ErrorMessage", "errorMessage", "Cause")
 _LONGEST_CAUSE = 500
 
 

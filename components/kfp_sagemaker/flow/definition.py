@@ -168,6 +168,7 @@ class Evaluation:
         threshold: Binary: the least score of the positive class; 0 takes the model's own label, else 0.5.
         positive_label: Binary: the label of the positive class.
         class_names: Multiclass: the class of each position of a list of probabilities.
+        accept: MIME type asked of the model; empty lets it decide.
         through: ``batch_transform``, or ``endpoint``: one that lives for the evaluation only.
         instance_type: What predicts.
         instance_count: How many of it.
@@ -178,6 +179,7 @@ class Evaluation:
     threshold: float = 0.0
     positive_label: str = "1"
     class_names: tuple[str, ...] = ()
+    accept: str = ""
     through: Literal["batch_transform", "endpoint"] = "batch_transform"
     instance_type: str = "ml.m5.large"
     instance_count: int = 1

@@ -307,6 +307,7 @@ class _Planner:
             "threshold": evaluation.threshold,
             "positive_label": evaluation.positive_label,
             "class_names": list(evaluation.class_names),
+            "accept": evaluation.accept,
             "instance_type": evaluation.instance_type,
             "instance_count": evaluation.instance_count,
             "title": f"{self.flow.name}: evaluation",
