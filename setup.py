@@ -43,7 +43,8 @@ DEV = [
     "nbclient>=0.10",
     "nbformat>=5",
     "pyright>=1.1.390",
-    "pytest>=8,<9.2",  # pytest-xdist 3.8 finds its groups by what 9.2 no longer has: shared runs would run once a worker
+    # pytest-xdist 3.8 finds its groups by what 9.2 no longer has: shared runs would run once a worker.
+    "pytest>=8,<9.2",
     "pytest-asyncio>=1",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",

@@ -206,7 +206,7 @@ def _renew_expired(core: botocore.session.Session, request_dict: Any, response: 
         return None
     request_dict["context"]["kfp_sagemaker_renewed"] = True
     # In the past by the local clock too, so that signing the call once more fetches new ones.
-    credentials._expiry_time = datetime.now(UTC) - timedelta(seconds=1)
+    credentials._expiry_time = datetime.now(UTC) - timedelta(seconds=1)  # pyright: ignore[reportAttributeAccessIssue]
     return 0.0
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kfp_sagemaker.aws.names import request_hash
+from kfp_sagemaker.flow.arguments import glue_arguments, processing_arguments, tuning_ranges, with_output
 from kfp_sagemaker.flow.definition import Channel, Flow, Glue, Processing, Step
 from kfp_sagemaker.flow.sources import Sources, Upload
 
@@ -21,8 +22,6 @@ _HASH_CHARACTERS = 10
 # Room for the "-2" ... of a further attempt, as in aws.names.
 _ATTEMPT_CHARACTERS = 4
 _LONGEST_NAME, _LONGEST_TUNING_NAME = 63, 32
-_INPUT_PATH = "/opt/ml/processing/input/data"
-_OUTPUT_PATH = "/opt/ml/processing/output"
 
 PREPROCESS, TRAIN, TUNE, MODEL, SERVE, EVALUATE, GATES, DEPLOY = (
     "preprocess",
@@ -181,59 +180,29 @@ class _Planner:
         if made_by is None:
             return source
         if isinstance(made_by, Glue):
-            component, arguments = "run_glue_job", self._glue(made_by, source)
+            component, arguments = (
+                "run_glue_job",
+                glue_arguments(
+                    made_by, source, role_arn=self.setting.glue_role_arn or self.setting.role_arn, sources=self.sources
+                ),
+            )
         elif isinstance(made_by, Processing):
-            component, arguments = "process", self._processing(made_by, source)
+            component, arguments = (
+                "process",
+                processing_arguments(made_by, source, role_arn=self.setting.role_arn, sources=self.sources),
+            )
         else:
             component, arguments = made_by.component, {"input_s3_uri": source, **made_by.arguments}
         # Where it writes is named after what it does.
         name = self._name(PREPROCESS, component, arguments)
         output = self._uri(name)
-        arguments = _with_output(component, arguments, output)
+        arguments = with_output(component, arguments, output)
         if component == "process":
             arguments["job_name"] = name
         if component == "run_glue_job" and isinstance(made_by, Glue) and made_by.script:
             arguments["job_name"] = name
         self._add(PREPROCESS, component, arguments)
         return output
-
-    def _glue(self, glue: Glue, source: str) -> dict[str, Any]:
-        given = {f"--{name}": _as_text(value) for name, value in glue.arguments.items()}
-        arguments: dict[str, Any] = {
-            "arguments": {"--input_s3_uri": source, **given},
-            "max_runtime_minutes": glue.max_runtime_minutes,
-        }
-        if glue.job_name:
-            return {"job_name": glue.job_name, **arguments}
-        arguments |= {
-            "script_s3_uri": self.sources.add(glue.script),
-            "role_arn": self.setting.glue_role_arn or self.setting.role_arn,
-            "command": glue.command,
-            "glue_version": glue.glue_version,
-        }
-        if glue.command == "pythonshell":
-            return {**arguments, "max_capacity": glue.max_capacity}
-        return {**arguments, "worker_type": glue.worker_type, "number_of_workers": glue.number_of_workers}
-
-    def _processing(self, processing: Processing, source: str) -> dict[str, Any]:
-        chosen = {
-            "image_uri": processing.image,
-            "framework": processing.framework,
-            "framework_version": processing.framework_version,
-            "code_s3_uri": self.sources.add(processing.script) if processing.script else "",
-            "container_entrypoint": list(processing.container_entrypoint),
-            "container_arguments": list(processing.container_arguments),
-            "environment": dict(processing.environment),
-        }
-        return {
-            "role_arn": self.setting.role_arn,
-            "inputs": [{"name": "data", "s3_uri": source, "local_path": _INPUT_PATH}],
-            **{name: value for name, value in chosen.items() if value},
-            "instance_type": processing.instance_type,
-            "instance_count": processing.instance_count,
-            "volume_size_gb": processing.volume_size_gb,
-            "max_runtime_seconds": processing.max_runtime_seconds,
-        }
 
     def _train(self, data_s3_uri: str) -> None:
         training = self.flow.training
@@ -264,7 +233,7 @@ class _Planner:
             "max_training_jobs": tuning.max_jobs,
             "max_parallel_training_jobs": tuning.max_parallel_jobs,
             "random_seed": tuning.random_seed,
-            **_ranges(tuning.ranges),
+            **tuning_ranges(tuning.ranges),
         }
         self._add_job(TUNE, "tune", arguments, longest=_LONGEST_TUNING_NAME)
 
@@ -365,35 +334,8 @@ class _Planner:
         return "/".join(["s3:/", self.setting.bucket, *filter(None, [self.flow.prefix, self.flow.name, *parts])])
 
 
-def _with_output(component: str, arguments: dict[str, Any], output: str) -> dict[str, Any]:
-    if component == "run_glue_job":
-        return {**arguments, "arguments": {**arguments["arguments"], "--output_s3_uri": output}}
-    if component == "process":
-        return {**arguments, "outputs": [{"name": "channels", "s3_uri": output, "local_path": _OUTPUT_PATH}]}
-    return {**arguments, "output_s3_uri": output}
-
-
-def _ranges(ranges: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for name, given in ranges.items():
-        scaling = {"scaling_type": given["scaling_type"]} if "scaling_type" in given else {}
-        for kind in ("continuous", "integer"):
-            if kind in given:
-                low, high = given[kind]
-                bounds = {"name": name, "min_value": low, "max_value": high, **scaling}
-                found.setdefault(f"{kind}_ranges", []).append(bounds)
-        if "categorical" in given:
-            values = [_as_text(value) for value in given["categorical"]]
-            found.setdefault("categorical_ranges", []).append({"name": name, "values": values})
-    return found
-
-
 def _below(uri: str, path: str) -> str:
     return f"{uri.rstrip('/')}/{path}" if path else uri
-
-
-def _as_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ import botocore.session
 from kfp_sagemaker.aws.session import Session, open_session
 from kfp_sagemaker.endpoints import deploy, endpoint_config
 from kfp_sagemaker.evaluation.evaluate import Question
+from kfp_sagemaker.flow.arguments import as_text
 from kfp_sagemaker.flow.plan import Output, Plan, Task
 from kfp_sagemaker.glue.request import GlueRun, build_requests
 from kfp_sagemaker.models import model
@@ -105,7 +106,7 @@ def _step(task: Task, plan: Plan, session: Session) -> list[Request]:
     if plan.setting.engine != "stepfunctions":
         return []
     given = {name: value for name, value in task.arguments.items() if name != "region"}
-    pairs = [(f"--{name}", _argument(value)) for name, value in given.items()]
+    pairs = [(f"--{name}", as_text(value)) for name, value in given.items()]
     output = task.arguments["output_s3_uri"]
     arguments = {
         "role_arn": plan.setting.role_arn,
@@ -236,7 +237,3 @@ def _filled(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_filled(item) for item in value]
     return value
-
-
-def _argument(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

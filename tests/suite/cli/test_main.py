@@ -294,4 +294,5 @@ def test_local_settings_of_a_pipeline_are_checked(
     done = run("run", "toy", "--pipelines-dir", copied.parent)
 
     assert done.returncode == 1
-    assert "unknown parameter; there are parameters, multi_model_memory_mb, auth_parameters" in done.stderr.replace("\n", " ")
+    said = done.stderr.replace("\n", " ")
+    assert "unknown parameter; there are parameters, multi_model_memory_mb, auth_parameters" in said
