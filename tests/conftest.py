@@ -74,3 +74,8 @@ def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command: list[str | Path] = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", target]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     return target
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name binary arguments after the parameter: archives hold the time, and every worker has to find the same tests."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None
