@@ -77,5 +77,5 @@ def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name binary arguments after the parameter: archives hold the time, and every worker has to find the same tests."""
+    """Name binary arguments after the parameter: archives hold the time, and every worker must find the same tests."""
     return argname if isinstance(val, bytes) and not val.isascii() else None
