@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,5 +32,9 @@ def _settled(path: Path, text: str) -> str:
     kfp lists the parameters once more in comments, and writes a default that is a dict in another order each time.
     """
     present = path.read_text(encoding="utf-8") if path.exists() else ""
-    same = list(yaml.safe_load_all(present)) == list(yaml.safe_load_all(text))
+    same = text == present or _documents(text) == _documents(present)
     return present if same else text
+
+
+def _documents(text: str) -> list[Any]:
+    return list(yaml.load_all(text, Loader=yaml.CSafeLoader))

@@ -157,6 +157,7 @@ def verify_model_access(
     accept: str = "",
     timeout_seconds: float = 120,
     region: str = "",
+    assume_role_arn: str = "",
 ) -> NamedTuple("Outputs", role_arn=str, calls=dict):
     """Show by calling that a role may use one model of a multi-model endpoint, and not another.
 
@@ -176,9 +177,11 @@ def verify_model_access(
         timeout_seconds: How long a call may come out otherwise than it ought to, because of a change in IAM that does
             not hold everywhere yet.
         region: AWS region, such as us-east-1; empty takes it from the step's environment (AWS_REGION).
+        assume_role_arn: ARN of a role the step itself assumes before it assumes role_arn; empty uses the step's
+            credentials.
 
     Returns:
-        role_arn: The role.
+        role_arn: ARN of the role that was verified.
         calls: What came of the two calls, as columns and rows.
 
     Raises:
@@ -200,8 +203,8 @@ def verify_model_access(
         accept=accept,
         timeout_seconds=timeout_seconds,
     )
-    session = open_session(region, role_arn, role_session_name=model_access_check.SESSION_NAME)
-    return model_access_check.run(session, request)
+    role = open_session(region, assume_role_arn).assume(role_arn, model_access_check.SESSION_NAME)
+    return model_access_check.run(role, request)
 
 
 @sagemaker_component(cache=False)

@@ -65,9 +65,23 @@ class Session:
         self.region = region
         self.partition = partition
         self.dns_suffix = dns_suffix
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
         self._core = core
         self._clients: dict[str, Any] = {}
         self._lock = threading.RLock()
+
+    def assume(self, role_arn: str, role_session_name: str) -> Session:
+        """A session as a role, which this one's identity assumes on first use and again before its credentials end.
+
+        Args:
+            role_arn: The role.
+            role_session_name: Name of the role's session, by which CloudTrail tells its calls.
+
+        Raises:
+            ConfigurationError: If there are no credentials to assume it with.
+        """
+        core = _assuming(self._core, self.region, role_arn, role_session_name)
+        return Session(core, self.region, self.partition, self.dns_suffix)
 
     def client(self, service: str) -> Any:
         """The client of a service, made on first use.
@@ -162,14 +176,13 @@ class Session:
             return client
 
 
-def open_session(region: str = "", assume_role_arn: str = "", *, role_session_name: str = "kfp-sagemaker") -> Session:
+def open_session(region: str = "", assume_role_arn: str = "") -> Session:
     """Open the step's session. Nothing is sent to AWS yet.
 
     Args:
         region: The region; empty takes ``AWS_REGION``, then ``AWS_DEFAULT_REGION``, then the profile's.
         assume_role_arn: A role to work as; its credentials are fetched on first use and renewed before they end, so
             that a step may outlive them. Empty works as the identity the environment gives.
-        role_session_name: Name of the role's session, by which CloudTrail tells its calls.
 
     Returns:
         The session.
@@ -188,8 +201,7 @@ def open_session(region: str = "", assume_role_arn: str = "", *, role_session_na
             raise ConfigurationError("no AWS region is set: give the step a region, or set AWS_REGION")
         partition, dns_suffix = _partition_of(core, region)
         if assume_role_arn:
-            core = _assuming(core, region, assume_role_arn, role_session_name)
-        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
+            core = _assuming(core, region, assume_role_arn, "kfp-sagemaker")
     return Session(core, region, partition, dns_suffix)
 
 

@@ -75,7 +75,7 @@ def apply(path: Path, options: ClusterOptions) -> None:
     """
     text = path.read_text()
     head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    spec, *platforms = yaml.safe_load_all(text)
+    spec, *platforms = yaml.load_all(text, Loader=yaml.CSafeLoader)
     platform = platforms[0] if platforms else {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}
     configs = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for name, executor in spec["deploymentSpec"]["executors"].items():

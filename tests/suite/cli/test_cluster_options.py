@@ -28,7 +28,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The housing pipeline without anything about a cluster."""
     path = tmp_path_factory.mktemp("bare") / "pipeline.yaml"
     HOUSING.compile(path)
-    spec, platform = yaml.safe_load_all(path.read_text())
+    spec, platform = yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader)
     for executor in spec["deploymentSpec"]["executors"].values():
         del executor["container"]["resources"]
     for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
@@ -45,7 +45,7 @@ def compiled(bare: str, tmp_path: Path) -> Any:
         path = tmp_path / "pipeline.yaml"
         path.write_text(bare)
         apply(path, ClusterOptions(**options))
-        spec, platform = yaml.safe_load_all(path.read_text())
+        spec, platform = yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader)
         json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
         json_format.ParseDict(spec["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
         json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
