@@ -96,7 +96,7 @@ def _figure(result: Result, charted: list[Series]) -> Any:
         axis.set_title(f"{overall.kind.name} ({unit})" if unit else overall.kind.name)
         axis.set_ylim(bottom=0)
         axis.set_xlim(datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(result.end, UTC))
-        locator = untyped_dates.AutoDateLocator(minticks=3, maxticks=5)
+        locator = untyped_dates.AutoDateLocator(minticks=2, maxticks=5)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(untyped_dates.DateFormatter(time_format, tz=UTC))
         axis.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=overall.kind.unit == "Count"))

@@ -194,6 +194,14 @@ def test_the_page_has_a_table_and_a_chart(tmp_path: Path) -> None:
     assert "Without data in this window" in page
 
 
+@pytest.mark.parametrize("first", [50, 0, -20, -240, -5000, -90_000])
+def test_the_charts_axis_has_a_scale_for_any_time(tmp_path: Path, first: float) -> None:
+    cloudwatch = CloudWatch(figures("ModelLatency", "v", (first, 2, 3000, 1000, 2000), (60, 2, 5000, 1000, 4000)))
+    result = read(cloudwatch, window_seconds=100_000)
+    metrics_report.write(result, tmp_path / "report.html", log_metric=lambda name, value: None)  # no warning
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_an_empty_page_says_so(tmp_path: Path) -> None:
     metrics_report.write(read(CloudWatch({})), tmp_path / "r.html", log_metric=lambda name, value: None)
     assert "CloudWatch has no figures" in (tmp_path / "r.html").read_text(encoding="utf-8")
