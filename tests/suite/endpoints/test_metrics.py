@@ -194,10 +194,10 @@ def test_the_page_has_a_table_and_a_chart(tmp_path: Path) -> None:
     assert "Without data in this window" in page
 
 
-@pytest.mark.parametrize("first", [50, 0, -20, -240, -5000, -90_000])
+@pytest.mark.parametrize("first", [50, 30, 10, -20, -300])
 def test_the_charts_axis_has_a_scale_for_any_time(tmp_path: Path, first: float) -> None:
     cloudwatch = CloudWatch(figures("ModelLatency", "v", (first, 2, 3000, 1000, 2000), (60, 2, 5000, 1000, 4000)))
-    result = read(cloudwatch, window_seconds=100_000)
+    result = read(cloudwatch, window_seconds=600)
     metrics_report.write(result, tmp_path / "report.html", log_metric=lambda name, value: None)  # no warning
     assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
