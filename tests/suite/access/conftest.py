@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,13 @@ import pytest
 import yaml
 
 from sagemaker_emulator.emulator import Emulator
+from tests.suite.access.json_api import JsonApi
 
 NAMESPACE = "team"
 _PATH = re.compile(r"/api/v1/namespaces/(?P<namespace>[^/]+)/(?P<kind>secrets|serviceaccounts)(/(?P<name>[^/?]+))?")
 
 
-class KubernetesApi:
+class KubernetesApi(JsonApi):
     """Keeps Secrets and service accounts, and answers access reviews.
 
     Attributes:
@@ -32,18 +30,7 @@ class KubernetesApi:
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.denied: set[tuple[str, str]] = set()
         self.calls: list[tuple[str, str]] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def stop(self) -> None:
-        """End it."""
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__()
 
     def secret(self, name: str = "aws-secret") -> dict[str, str]:
         """The encoded values of a Secret."""
@@ -82,31 +69,6 @@ class KubernetesApi:
                 if value is None:
                     del annotations[annotation]
         return 200, self.objects[key]
-
-    def _handler(api) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler has a self of its own
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _handle(self) -> None:
-                size = int(self.headers.get("Content-Length") or 0)
-                body = json.loads(self.rfile.read(size)) if size else None
-                status, answer = api.answer(self.command, self.path.partition("?")[0], body)
-                text = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def __getattr__(self, name: str) -> Any:
-                if name.startswith("do_"):
-                    return self._handle
-                raise AttributeError(name)
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
-        return Handler
 
 
 @pytest.fixture

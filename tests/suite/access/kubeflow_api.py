@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from tests.suite.access.json_api import JsonApi
+
 PREFIX = "/apis/v2beta1"
 
 
-class KubeflowApi:
+class KubeflowApi(JsonApi):
     """Keeps experiments and runs; a run goes through the states a test gives it, one a look.
 
     Attributes:
@@ -33,18 +32,7 @@ class KubeflowApi:
         self.recurring_runs: list[dict[str, Any]] = []
         self.looks: list[dict[str, Any]] = [{"state": "SUCCEEDED"}]
         self.failures = 0
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def stop(self) -> None:
-        """End it."""
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__()
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         """Answer a request."""
@@ -74,31 +62,6 @@ class KubeflowApi:
                 look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
                 return 200, {"run_id": run.removeprefix("/runs/"), **look}
         return 404, {"message": f"there is no {method} {path}"}
-
-    def _handler(api) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler has a self of its own
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _handle(self) -> None:
-                size = int(self.headers.get("Content-Length") or 0)
-                body = json.loads(self.rfile.read(size)) if size else None
-                status, answer = api.answer(self.command, self.path.partition("?")[0], body)
-                text = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def __getattr__(self, name: str) -> Any:
-                if name.startswith("do_"):
-                    return self._handle
-                raise AttributeError(name)
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
-        return Handler
 
 
 def refusal(pipeline: dict[str, Any]) -> str:
